@@ -1,0 +1,1 @@
+//! picchu: from a film to a character-consistent image model.
