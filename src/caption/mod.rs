@@ -1,0 +1,29 @@
+//! Words for crops.
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    types::{Caption, CaptionRequest, ProviderInfo},
+};
+
+/// Fewest and most characters of a caption, as the strictest trainer counts them.
+pub const CAPTION_CHARS: (usize, usize) = (3, 1024);
+
+/// Describes a crop.
+///
+/// # Contract
+/// - The text has 3 to 1,024 characters and names the request's subjects and nobody else.
+/// - Equal requests give equal captions where the model allows it; another
+///   [`attempt`](CaptionRequest::attempt) asks for another wording.
+#[async_trait]
+pub trait Captioner: std::fmt::Debug + Send + Sync + 'static {
+    /// Which captioner this is, with its model and settings.
+    fn info(&self) -> ProviderInfo;
+
+    /// Describes one crop.
+    ///
+    /// # Errors
+    /// [`ContentFiltered`](crate::ErrorKind::ContentFiltered) where the model refused; otherwise as the service says.
+    async fn caption(&self, request: &CaptionRequest) -> Result<Caption>;
+}

@@ -1,0 +1,25 @@
+//! Drawing images with a model.
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    types::{GenerateRequest, Generated, ProviderInfo},
+};
+
+/// Draws images.
+///
+/// # Contract
+/// - At most [`count`](GenerateRequest::count) images come back; fewer when the service blocked some.
+/// - Each image carries the request that makes it again: its own seed and a count of 1.
+#[async_trait]
+pub trait Generator: std::fmt::Debug + Send + Sync + 'static {
+    /// Which generator this is.
+    fn info(&self) -> ProviderInfo;
+
+    /// Draws.
+    ///
+    /// # Errors
+    /// [`ContentFiltered`](crate::ErrorKind::ContentFiltered) when every image was blocked.
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<Generated>>;
+}

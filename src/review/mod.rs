@@ -1,0 +1,22 @@
+//! People's decisions about records.
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    types::{Crop, Record, Review},
+};
+
+/// Somebody, or a rule, that decides about records.
+///
+/// # Contract
+/// - `None` means: no decision; the record stays as it is.
+/// - A review names the record it was asked about.
+#[async_trait]
+pub trait Reviewer: std::fmt::Debug + Send + Sync + 'static {
+    /// Decides about one record.
+    ///
+    /// # Errors
+    /// When no decision could be had.
+    async fn review(&self, record: &Record, crop: &Crop) -> Result<Option<Review>>;
+}

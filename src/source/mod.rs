@@ -1,0 +1,60 @@
+//! Films as ordered frames: the trait, which frames to take, and sources that need no decoder.
+
+mod folder;
+mod sampling;
+
+use async_trait::async_trait;
+pub use folder::ImageFolder;
+use futures::stream::BoxStream;
+pub use sampling::{Interval, Policy, Sampling};
+
+use crate::{
+    error::Result,
+    types::{Frame, MediaInfo},
+};
+
+/// An ordered supply of frames.
+///
+/// # Contract
+/// - [`probe`](Self::probe) decodes nothing.
+/// - [`frames`](Self::frames) is lazy: nothing is decoded before the first poll, and dropping the stream stops
+///   the decoder. Frames come in presentation order; equal samplings give equal streams.
+/// - A frame's time is its exact presentation time, from the first shown picture. For
+///   [`Policy::Every`] the frame is the one *shown* at that time: the last with a presentation time not after it.
+/// - A stretch that cannot be decoded is an `Err` whose [`gap`](crate::Error::gap) is set; frames may follow it.
+///   Any other `Err` ends the stream.
+#[async_trait]
+pub trait FrameSource: std::fmt::Debug + Send + Sync + 'static {
+    /// What the film says of itself.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) for what is not
+    /// a film, [`Unsupported`](crate::ErrorKind::Unsupported) for a codec that cannot be read.
+    async fn probe(&self) -> Result<MediaInfo>;
+
+    /// The film's identity: `sha256:` and a hash of its bytes, whatever it is called.
+    ///
+    /// # Errors
+    /// When the film cannot be read.
+    async fn fingerprint(&self) -> Result<String>;
+
+    /// The sampled frames.
+    fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>>;
+}
+
+/// The last part of a path, for people.
+pub(crate) fn display_name(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A finished hash as `sha256:…`.
+pub(crate) fn sha256_string(hash: sha2::Sha256) -> String {
+    use std::fmt::Write as _;
+
+    use sha2::Digest as _;
+    let mut text = String::from("sha256:");
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

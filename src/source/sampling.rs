@@ -1,0 +1,248 @@
+//! Which frames of a film to take.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which frames to take: a policy, a range, a limit and a size.
+///
+/// ```
+/// use std::time::Duration;
+/// use picchu::Sampling;
+/// let two_a_second = Sampling::rate(2.0)?.start(Duration::from_secs(60)).limit(100).max_side(1024);
+/// assert_eq!(two_a_second.limit, Some(100));
+/// # Ok::<(), picchu::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// The rule.
+    pub policy: Policy,
+    /// Nothing before this time. Sample 0 of [`Policy::Every`] is at this time.
+    pub start: Option<Duration>,
+    /// Nothing at or after this time.
+    pub end: Option<Duration>,
+    /// At most so many frames; decoding stops there.
+    pub limit: Option<u64>,
+    /// Scales frames down so that the longer side has at most so many pixels.
+    pub max_side: Option<u32>,
+    /// Leaves out the first samples, as a resumed run does. The others keep their numbers.
+    pub skip: u64,
+}
+
+/// The rule by which frames are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// The frame shown at each multiple of the interval.
+    Every(Interval),
+    /// The frames shown at these times.
+    At(Vec<Duration>),
+    /// Every frame at which the decoder can start.
+    Keyframes,
+    /// Every frame.
+    All,
+}
+
+/// An exact interval: `numerator / denominator` seconds, in lowest terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Interval {
+    numerator: u64,
+    denominator: u64,
+}
+
+impl Interval {
+    /// `numerator / denominator` seconds.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) unless both are positive.
+    pub fn new(numerator: u64, denominator: u64) -> Result<Self> {
+        if numerator == 0 || denominator == 0 {
+            return Err(Error::invalid("a sampling interval must be longer than zero"));
+        }
+        let divisor = gcd(numerator, denominator);
+        Ok(Self { numerator: numerator / divisor, denominator: denominator / divisor })
+    }
+
+    /// The simplest fraction that a decimal number of seconds stands for: 0.04 becomes 1/25, 1001/24000 survives.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) unless `seconds` lies in 0.000001..=1,000,000.
+    pub fn from_secs_f64(seconds: f64) -> Result<Self> {
+        if !(1e-6..=1e6).contains(&seconds) {
+            return Err(Error::invalid(format!(
+                "the sampling interval is {seconds} s; it must lie between 0.000001 and 1000000 s"
+            )));
+        }
+        // Continued fraction, until the fraction is as exact as the decimal number itself.
+        let (mut p0, mut q0, mut p1, mut q1) = (0_u64, 1_u64, 1_u64, 0_u64);
+        let mut rest = seconds;
+        for _ in 0..40 {
+            let whole = rest.floor();
+            let (p, q) = (whole as u64 * p1 + p0, whole as u64 * q1 + q0);
+            if q > 1_000_000_000 {
+                break;
+            }
+            (p0, q0, p1, q1) = (p1, q1, p, q);
+            if (p1 as f64 / q1 as f64 - seconds).abs() <= seconds * 1e-12 || rest - whole < 1e-12 {
+                break;
+            }
+            rest = 1.0 / (rest - whole);
+        }
+        Self::new(p1, q1)
+    }
+
+    /// Numerator of the seconds.
+    pub fn numerator(self) -> u64 {
+        self.numerator
+    }
+
+    /// Denominator of the seconds.
+    pub fn denominator(self) -> u64 {
+        self.denominator
+    }
+
+    /// As seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.numerator as f64 / self.denominator as f64
+    }
+}
+
+impl Sampling {
+    fn new(policy: Policy) -> Self {
+        Self { policy, start: None, end: None, limit: None, max_side: None, skip: 0 }
+    }
+
+    /// The frame shown at each multiple of `interval`, from time 0.
+    pub fn every(interval: Interval) -> Self {
+        Self::new(Policy::Every(interval))
+    }
+
+    /// The frame shown every so many seconds.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) unless `seconds` lies in 0.000001..=1,000,000.
+    pub fn every_secs(seconds: f64) -> Result<Self> {
+        Interval::from_secs_f64(seconds).map(Self::every)
+    }
+
+    /// So many frames a second, each the one shown at its time.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) unless `fps` lies in 0.000001..=1,000,000.
+    pub fn rate(fps: f64) -> Result<Self> {
+        if !(1e-6..=1e6).contains(&fps) {
+            return Err(Error::invalid(format!(
+                "the sampling rate is {fps} frames a second; it must lie between 0.000001 and 1000000"
+            )));
+        }
+        let rate = Interval::from_secs_f64(fps)?;
+        Interval::new(rate.denominator, rate.numerator).map(Self::every)
+    }
+
+    /// The frames shown at these times. Times are put in order; equal ones count once.
+    pub fn at(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        times.dedup();
+        Self::new(Policy::At(times))
+    }
+
+    /// Every frame at which the decoder can start: cheap, at the film's own rhythm.
+    pub fn keyframes() -> Self {
+        Self::new(Policy::Keyframes)
+    }
+
+    /// Every frame.
+    pub fn all() -> Self {
+        Self::new(Policy::All)
+    }
+
+    /// Nothing before `time`.
+    #[must_use]
+    pub fn start(mut self, time: Duration) -> Self {
+        self.start = Some(time);
+        self
+    }
+
+    /// Nothing at or after `time`.
+    #[must_use]
+    pub fn end(mut self, time: Duration) -> Self {
+        self.end = Some(time);
+        self
+    }
+
+    /// At most `frames` frames.
+    #[must_use]
+    pub fn limit(mut self, frames: u64) -> Self {
+        self.limit = Some(frames);
+        self
+    }
+
+    /// Frames scaled down so that the longer side has at most `pixels` pixels.
+    #[must_use]
+    pub fn max_side(mut self, pixels: u32) -> Self {
+        self.max_side = Some(pixels);
+        self
+    }
+
+    /// Leaves out the first `samples` samples; the others keep their numbers.
+    #[must_use]
+    pub fn skip(mut self, samples: u64) -> Self {
+        self.skip = samples;
+        self
+    }
+}
+
+impl Default for Sampling {
+    /// One frame a second.
+    fn default() -> Self {
+        Self::every(Interval { numerator: 1, denominator: 1 })
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fraction(seconds: f64) -> (u64, u64) {
+        let i = Interval::from_secs_f64(seconds).unwrap();
+        (i.numerator(), i.denominator())
+    }
+
+    #[test]
+    fn decimal_seconds_become_the_fraction_they_stand_for() {
+        assert_eq!(fraction(1.0), (1, 1));
+        assert_eq!(fraction(0.04), (1, 25));
+        assert_eq!(fraction(1.0 / 30.0), (1, 30));
+        assert_eq!(fraction(1001.0 / 24000.0), (1001, 24000));
+        assert_eq!(fraction(2.5), (5, 2));
+        assert_eq!(fraction(1e6), (1_000_000, 1));
+    }
+
+    #[test]
+    fn rates_are_intervals_upside_down() {
+        let Policy::Every(interval) = Sampling::rate(30000.0 / 1001.0).unwrap().policy else {
+            unreachable!()
+        };
+        assert_eq!((interval.numerator(), interval.denominator()), (1001, 30000));
+    }
+
+    #[test]
+    fn zero_negative_and_infinite_rates_are_refused() {
+        for fps in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7] {
+            assert!(Sampling::rate(fps).unwrap_err().message().contains("frames a second"), "{fps}");
+            assert!(Sampling::every_secs(fps).is_err(), "{fps}");
+        }
+    }
+
+    #[test]
+    fn times_are_ordered_and_counted_once() {
+        let s = |n| Duration::from_secs(n);
+        assert_eq!(Sampling::at(vec![s(3), s(1), s(3)]).policy, Policy::At(vec![s(1), s(3)]));
+    }
+}

@@ -1,0 +1,142 @@
+//! Objects as files in a folder.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::{Key, ObjectMeta, PutMode, Store};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Beginning of the names of files that are being written; [`Store::list`] leaves them out.
+const TEMPORARY: &str = ".picchu-";
+
+/// Objects as files in a folder: `images/a.png` is that file below the root.
+///
+/// Files are written under another name, flushed to the disk and renamed, so that a crash leaves the old object or
+/// the new one, never half of it.
+#[derive(Clone, Debug)]
+pub struct FsStore {
+    root: PathBuf,
+}
+
+impl FsStore {
+    /// A store below `root`. Nothing is created before the first [`put`](Store::put).
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        // A key has no absolute, empty or parent parts, so it stays below the root.
+        self.root.join(key.as_str())
+    }
+}
+
+fn write(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
+    let fail = |e| Error::io("write", path, e);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(fail)?;
+    file.write_all(body).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    #[cfg(unix)]
+    {
+        // Temporary files are private; a dataset is as readable as any other file of its owner.
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(fail)?;
+    }
+    match mode {
+        PutMode::Overwrite => file.persist(path).map(drop).map_err(|e| fail(e.error)),
+        PutMode::CreateOnly => file.persist_noclobber(path).map(drop).map_err(|e| fail(e.error)),
+    }
+}
+
+fn walk(root: &Path, below: &str, found: &mut Vec<ObjectMeta>) -> Result<()> {
+    let folder = root.join(below);
+    let at = |e| Error::io("list", &folder, e);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        Err(e) => return Err(at(e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(at)?;
+        let name = entry.file_name();
+        // Files that are no keys were not written by a store: they are the user's own and stay unseen.
+        let Some(name) = name.to_str().filter(|n| !n.starts_with(TEMPORARY)) else { continue };
+        let key = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        let Ok(checked) = Key::new(key.clone()) else { continue };
+        let kind = entry.file_type().map_err(at)?;
+        if kind.is_dir() {
+            walk(root, &key, found)?;
+        } else if kind.is_file() {
+            found.push(ObjectMeta { key: checked, size_bytes: entry.metadata().map_err(at)?.len() });
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for FsStore {
+    async fn put(&self, key: &Key, body: Bytes, mode: PutMode) -> Result<()> {
+        let path = self.path(key);
+        crate::blocking(move || write(&path, &body, mode)).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Bytes> {
+        let path = self.path(key);
+        crate::blocking(move || {
+            std::fs::read(&path).map(Bytes::from).map_err(|e| match e.kind() {
+                // A folder is not an object, and below a file there are none.
+                std::io::ErrorKind::IsADirectory | std::io::ErrorKind::NotADirectory => {
+                    Error::new(ErrorKind::NotFound, format!("{} does not exist", path.display()))
+                }
+                _ => Error::io("read", &path, e),
+            })
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        let path = self.path(key);
+        crate::blocking(move || match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("delete", &path, e)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let root = self.root.clone();
+        let below = prefix.map_or_else(String::new, |p| p.as_str().to_owned());
+        stream::once(crate::blocking(move || {
+            let mut found = Vec::new();
+            walk(&root, &below, &mut found)?;
+            found.sort_by(|a, b| a.key.cmp(&b.key));
+            Ok(found)
+        }))
+        .flat_map(|answer: Result<Vec<ObjectMeta>>| match answer {
+            Ok(found) => stream::iter(found).map(Ok).boxed(),
+            Err(e) => stream::iter([Err(e)]).boxed(),
+        })
+        .boxed()
+    }
+
+    fn uri(&self, key: &Key) -> String {
+        self.path(key).display().to_string()
+    }
+}

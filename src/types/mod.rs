@@ -1,0 +1,28 @@
+//! Plain data that travels between the stages. No input/output, no async.
+
+mod caption;
+mod cast;
+mod crop;
+mod detection;
+mod embedding;
+mod frame;
+mod geometry;
+mod job;
+mod record;
+mod review;
+mod usage;
+
+pub use caption::{Caption, CaptionRequest, Subject};
+pub use cast::{Cast, Character};
+pub use crop::{Crop, Quality};
+pub use detection::{Alternative, Detection};
+pub use embedding::{Embeddings, unit_rows};
+pub use frame::{Frame, Gap, MediaInfo};
+pub use geometry::{BoundingBox, PixelRect};
+pub use job::{
+    CustomModel, DatasetRules, Deployment, DeploymentStatus, Finding, GenerateRequest, Generated, JobStatus,
+    Severity, TrainingJob, TrainingSpec,
+};
+pub use record::{CropRecord, EmbeddingRow, FrameRecord, Outcome, Record};
+pub use review::{Decision, Review};
+pub use usage::{ProviderInfo, Usage};

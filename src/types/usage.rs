@@ -1,0 +1,70 @@
+//! Who did the work and what it cost.
+
+use serde::{Deserialize, Serialize};
+
+/// Names an implementation exactly enough that equal values mean equal answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// Name of the implementation, for example `palette`.
+    pub name: String,
+    /// Model and version, for example `palette-v1`.
+    pub model: String,
+    /// Hash of every setting that changes the answers.
+    pub settings: String,
+    /// How many items one call takes at the most.
+    pub max_batch: usize,
+}
+
+impl ProviderInfo {
+    /// An implementation with a model, no settings, that takes one item a call.
+    pub fn new(name: impl Into<String>, model: impl Into<String>) -> Self {
+        Self { name: name.into(), model: model.into(), settings: String::new(), max_batch: 1 }
+    }
+
+    /// Sets the hash of the settings.
+    #[must_use]
+    pub fn settings(mut self, settings: impl Into<String>) -> Self {
+        self.settings = settings.into();
+        self
+    }
+
+    /// Sets how many items one call takes.
+    #[must_use]
+    pub fn max_batch(mut self, max_batch: usize) -> Self {
+        self.max_batch = max_batch.max(1);
+        self
+    }
+}
+
+/// What calls consumed. Adds up with `+=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Paid requests.
+    pub requests: u64,
+    /// Pictures sent.
+    pub images: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Price in US dollars, as far as prices are known.
+    pub usd: f64,
+}
+
+impl Usage {
+    /// Whether nothing was consumed.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.images += other.images;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.usd += other.usd;
+    }
+}
