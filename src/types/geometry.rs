@@ -55,6 +55,9 @@ impl BoundingBox {
     /// The part inside the picture; services may report boxes that leave it. `None` if nothing remains.
     #[must_use]
     pub fn clamped(self) -> Option<Self> {
+        if !self.is_valid() {
+            return None; // `max` and `min` would turn a NaN into a plausible edge
+        }
         let (left, top) = (self.left.max(0.0), self.top.max(0.0));
         let (right, bottom) = (self.right().min(1.0), self.bottom().min(1.0));
         let inside = Self::new(left, top, right - left, bottom - top);
