@@ -1,10 +1,12 @@
 //! picchu: from a film to a character-consistent image model.
 
 pub mod caption;
+pub mod crop;
 pub mod detect;
 pub mod embed;
 mod error;
 pub mod generate;
+mod lab;
 pub mod review;
 pub mod source;
 pub mod store;
