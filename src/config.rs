@@ -85,7 +85,7 @@ impl Config {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),
         };
-        self.crop.check()?;
+        self.crop.validate()?;
         let cast = Cast::load(&self.cast)?;
         Ok(Pipeline::film(&self.film)?
             .sample(sampling)

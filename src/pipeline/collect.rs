@@ -264,7 +264,7 @@ fn draft(
         scale: crop.scale,
         quality: crop::measure(frame, detection.bounding_box, &others),
     });
-    record.subjects = crop::subjects_in(&plan, frame, detections, number);
+    record.subjects = crop::subjects_in(plan.rect, frame.width(), frame.height(), detections, number);
     Ok(Draft { record, cut: Some((crop, body)) })
 }
 

@@ -196,7 +196,7 @@ impl Pipeline {
         fn need<T>(part: Option<T>, what: &str, call: &str) -> Result<T> {
             part.ok_or_else(|| Error::new(ErrorKind::Config, format!("the job has no {what}; add one with .{call}(…)")))
         }
-        self.crop.check()?;
+        self.crop.validate()?;
         if self.limits.in_flight == 0 {
             return Err(Error::new(ErrorKind::Config, "in_flight is 0; it must be at least 1"));
         }
