@@ -3,7 +3,7 @@
 //! Each batch is one object below `work/<hash of the settings>/`, named by its first sample and written atomically:
 //! there are no torn lines, on disk or on S3.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,9 @@ impl<'a> Journal<'a> {
 mod vector {
     use serde::{Deserializer, Serializer, de::Error as _};
 
-    use super::{BASE64_STANDARD, Deserialize, Engine as _};
+    use base64::Engine as _;
+
+    use super::{BASE64_STANDARD, Deserialize};
 
     // serde's `with` hands over a reference to the whole field.
     #[allow(clippy::ref_option)]

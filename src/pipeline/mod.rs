@@ -80,8 +80,10 @@ impl Default for Limits {
     }
 }
 
+type Watch = dyn Fn(&Event) + Send + Sync;
+
 #[derive(Clone, Default)]
-struct Observer(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+struct Observer(Option<Arc<Watch>>);
 
 impl Observer {
     fn notify(&self, event: &Event) {

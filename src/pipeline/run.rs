@@ -1,6 +1,6 @@
 //! One run: open, collect, select, write.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -78,7 +78,7 @@ pub(crate) async fn open(job: &Job) -> Result<Opening> {
             .at(Stage::Dataset));
         }
         Some(header) if header.settings == settings => {
-            let whole = Dataset::open(job.store.clone()).await.is_ok();
+            let whole = Dataset::open(Arc::clone(&job.store)).await.is_ok();
             if whole && header.selection == selection { State::Finished(Box::new(header)) } else { State::Collected }
         }
         _ => State::Started(journal(job, &fingerprint, &settings)?.read().await.at(Stage::Dataset)?),
@@ -176,7 +176,7 @@ async fn tidy(job: &Job) -> Result<()> {
     if work.is_empty() {
         return Ok(());
     }
-    let dataset = Dataset::open(job.store.clone()).await?;
+    let dataset = Dataset::open(Arc::clone(&job.store)).await?;
     remove_orphans(&*job.store, dataset.records()).await.at(Stage::Dataset)?;
     Journal::clear(&*job.store).await.at(Stage::Dataset)
 }

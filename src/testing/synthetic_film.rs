@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use image::{Rgb, RgbImage};
+use image::{Rgb, RgbImage, imageops::FilterType};
 
 use crate::{
     error::Result,
@@ -84,9 +84,15 @@ impl FrameSource for SyntheticFilm {
             .zip(seconds)
             .skip_while(|(index, _)| *index < sampling.skip)
             .collect();
-        let film = self.clone();
+        let (film, max_side) = (self.clone(), sampling.max_side);
         stream::iter(wanted)
-            .map(move |(index, second)| Ok(Frame::new(index, Duration::from_secs(second), film.draw(second))))
+            .map(move |(index, second)| {
+                let mut image = film.draw(second);
+                if let Some(side) = max_side.filter(|&side| side < image.width().max(image.height())) {
+                    image = image::DynamicImage::from(image).resize(side, side, FilterType::Triangle).into_rgb8();
+                }
+                Ok(Frame::new(index, Duration::from_secs(second), image))
+            })
             .boxed()
     }
 }

@@ -143,7 +143,7 @@ fn no_absolute_path_of_a_machine_stands_in_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["src", "python", "examples", "benches", "tests", "docs", "decoder"] {
         for (file, text) in files(&root.join(folder)) {
-            for home in ["/home/", "/Users/", concat!("/ro", "ot/"), concat!("/wo", "rk/")] {
+            for home in [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")] {
                 assert!(!text.contains(home), "{file} names {home}");
             }
         }

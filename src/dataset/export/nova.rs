@@ -126,15 +126,15 @@ fn check_uri(uri: &str) -> Result<()> {
 
 fn refuse(violations: &[Violation]) -> Error {
     const SHOWN: usize = 20;
-    let mut text = format!("the dataset breaks {} of Nova Canvas's rules:", violations.len());
-    for v in violations.iter().take(SHOWN) {
+    let mut lines = vec![format!("the dataset breaks Nova Canvas's rules in {} places:", violations.len())];
+    lines.extend(violations.iter().take(SHOWN).map(|v| {
         let place = v.record.as_deref().unwrap_or("dataset");
-        text.push_str(&format!("\n  {place}: {} ({})", v.message, v.mend));
-    }
+        format!("  {place}: {} ({})", v.message, v.mend)
+    }));
     if violations.len() > SHOWN {
-        text.push_str(&format!("\n  … and {} more", violations.len() - SHOWN));
+        lines.push(format!("  … and {} more", violations.len() - SHOWN));
     }
-    Error::invalid(text)
+    Error::invalid(lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+//! Implementations with help from outside the crate, on this machine.
