@@ -1,14 +1,14 @@
 //! Scores the palette detector against labelled frames.
 //!
 //! ```sh
-//! cargo run --release --example score_detector -- FRAMES LABELS.json CAST [--learn FOLDER] [--draw FOLDER]
+//! cargo run --release --example score_detector -- FRAMES LABELS.json CAST [--learn FOLDER] [--draw FOLDER] [--list]
 //! ```
 //!
 //! - `FRAMES`: folder of pictures. `LABELS.json`: COCO, with the pictures' file names and a category a character.
 //!   Only pictures that the labels list are scored; one without boxes is an empty frame.
 //! - `CAST`: a folder a character, named after it, with its reference pictures.
 //! - `--learn`: folder of pictures to learn the film from, if not `FRAMES`.
-//! - `--draw`: writes each frame with its boxes: found green, found wrongly red, unsure yellow, missed blue.
+//! - `--draw`: writes each frame with its boxes: found green, found wrongly red, unsure yellow, missed blue. `--list`: prints each box.
 //!
 //! A box is right when its character is and its intersection over union with the label reaches 0.5 (0.3). `best` is
 //! F1 with the threshold that suits these labels best, unsure boxes counted under their first alternative.
@@ -63,14 +63,28 @@ struct Scored {
     found: Vec<Detection>,
 }
 
+impl Scored {
+    /// Prints each box with its overlap with the label of its name.
+    fn list(&self) {
+        for d in &self.found {
+            let who = name(d, true).unwrap_or("?");
+            let own = self.truth.iter().filter(|(n, _)| n == who);
+            let iou = own.map(|(_, b)| b.iou(d.bounding_box)).fold(0.0, f32::max);
+            let sure = if d.character.is_some() { "named " } else { "unsure" };
+            println!("{} {sure} {who} confidence {:.3} IoU {iou:.2}", self.file, d.confidence);
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut paths = Vec::new();
-    let (mut learn, mut draw) = (None, None);
+    let (mut learn, mut draw, mut list) = (None, None, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--learn" => learn = arguments.next().map(PathBuf::from),
+            "--list" => list = true,
             "--draw" => draw = arguments.next().map(PathBuf::from),
             _ => paths.push(PathBuf::from(argument)),
         }
@@ -113,6 +127,9 @@ async fn main() -> Result<()> {
             drawn(&one, &frame)
                 .save(folder.join(&one.file))
                 .map_err(|e| Error::invalid(format!("cannot write into {}: {e}", folder.display())))?;
+        }
+        if list {
+            one.list();
         }
         scored.push(one);
     }

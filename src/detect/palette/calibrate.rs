@@ -14,11 +14,25 @@ pub(super) struct Observation {
 
 /// The score above which a place is believed.
 pub(super) fn threshold(observations: &[Observation]) -> f32 {
-    let mut seconds: Vec<f32> = observations.iter().filter_map(|o| o.second).collect();
-    if seconds.is_empty() {
-        return tune("floor", 0.9);
+    let floor = tune("floor", 0.0);
+    let mut limit = percentile(observations.iter().filter_map(|o| o.second).collect());
+    for _ in 0..tune("rounds", 10.0) as usize {
+        let next = percentile(
+            observations
+                .iter()
+                .filter_map(|o| if o.best <= limit { Some(o.best) } else { o.second })
+                .collect(),
+        );
+        if next <= limit {
+            break;
+        }
+        limit = next;
     }
-    seconds.sort_unstable_by(f32::total_cmp);
-    let at = (seconds.len() as f32 * tune("percentile", 0.9)) as usize;
-    seconds[at.min(seconds.len() - 1)].max(tune("floor", 0.0))
+    limit.max(floor)
+}
+
+fn percentile(mut values: Vec<f32>) -> f32 {
+    values.sort_unstable_by(f32::total_cmp);
+    let at = (values.len() as f32 * tune("percentile", 0.9)) as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }

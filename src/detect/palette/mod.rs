@@ -175,11 +175,12 @@ impl PaletteDetector {
                 claims.push((who, *c, c.score + tune("gap", 0.3) * gap - fitted.thresholds[who]));
             }
         }
-        claims.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.window.cmp(&b.1.window)));
+        let key = |c: &(usize, Candidate, f32)| c.2 + fitted.thresholds[c.0] * tune("rawname", 1.0);
+        claims.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.0.cmp(&b.0)).then(a.1.window.cmp(&b.1.window)));
         let mut taken: Vec<(usize, Candidate, f32)> = Vec::new();
         for claim in claims {
             let same = taken.iter().filter(|t| t.0 == claim.0).count();
-            let clash = taken.iter().any(|t| t.1.window.iou(claim.1.window) > 0.6);
+            let clash = taken.iter().any(|t| t.1.window.iou(claim.1.window) > 0.6 || t.1.window.overlap(claim.1.window) > tune("contain", 0.8) * t.1.window.area().min(claim.1.window.area()));
             if same < self.max_per_frame && !clash {
                 taken.push(claim);
             }
@@ -195,7 +196,7 @@ impl PaletteDetector {
                     w.height() as f32 / full.bottom as f32,
                 )
                 .clamped()?;
-                let confidence = 1.0 / (1.0 + (-evidence / 0.08).exp());
+                let confidence = if tune("all", 0.0) > 0.0 { candidate.score / 2.0 } else { 1.0 / (1.0 + (-evidence / 0.08).exp()) };
                 let name = self.names[who].clone();
                 if tune("all", 0.0) > 0.0 {
                     return Some(Detection {
