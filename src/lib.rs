@@ -5,6 +5,7 @@ pub mod detect;
 pub mod embed;
 mod error;
 pub mod generate;
+pub mod local;
 pub mod review;
 pub mod source;
 pub mod store;

@@ -1,0 +1,4 @@
+//! What runs on this machine: decoding films.
+
+#[cfg(feature = "video")]
+pub mod video;
