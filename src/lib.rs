@@ -30,6 +30,7 @@ pub mod detect;
 pub mod embed;
 mod error;
 pub mod generate;
+mod lab;
 pub mod local;
 pub mod pipeline;
 pub mod review;

@@ -1,1 +1,4 @@
-//! Implementations with help from outside the crate, on this machine.
+//! What runs on this machine: decoding films.
+
+#[cfg(feature = "video")]
+pub mod video;
