@@ -11,7 +11,7 @@ use crate::{
     caption::MeasuredCaptioner,
     crop::CropPolicy,
     dedupe::{CosineDeduper, Keep},
-    detect::PaletteDetector,
+    detect::{PaletteDetector, Reference},
     embed::LayoutEmbedder,
     error::{Error, ErrorKind, Result, Stage},
     pipeline::Pipeline,
@@ -89,12 +89,26 @@ impl Config {
         let cast = Cast::load(&self.cast)?;
         Ok(Pipeline::film(&self.film)?
             .sample(sampling)
-            .detect(Arc::new(PaletteDetector::from_cast(&cast)?))
+            .detect(Arc::new(PaletteDetector::new(references(&cast)?)?))
             .crop(self.crop.clone())
             .dedupe(Arc::new(LayoutEmbedder::new()), Arc::new(deduper.keep(self.keep)))
             .caption(Arc::new(MeasuredCaptioner::new()))
             .store(open_store(&self.out)?))
     }
+}
+
+/// The cast's pictures, as the palette detector takes them.
+fn references(cast: &Cast) -> Result<Vec<Reference>> {
+    let pictures = cast.reference_pictures()?;
+    if let Some(character) = cast.characters.iter().find(|c| c.references.is_empty()) {
+        return Err(Error::invalid(format!(
+            "{} has no reference pictures; the local detector needs one to five, each cut tightly around the \
+             character",
+            character.name
+        ))
+        .at(Stage::Detect));
+    }
+    Ok(pictures.into_iter().map(|p| Reference { character: p.character, image: p.image }).collect())
 }
 
 impl Pipeline {
@@ -118,7 +132,7 @@ pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
     }
     #[cfg(feature = "video")]
     {
-        Ok(Arc::new(crate::local::VideoFile::open(path)?))
+        Ok(Arc::new(crate::local::video::VideoFile::open(path)?))
     }
     #[cfg(not(feature = "video"))]
     Err(Error::new(

@@ -26,10 +26,9 @@
 //! # Ok::<(), picchu::dedupe::DedupeError>(())
 //! ```
 
-
+mod cosine;
+mod deduper;
 mod error;
-
-
 mod join;
 mod options;
 mod rows;
@@ -38,8 +37,12 @@ mod space;
 mod team;
 mod union;
 
+pub use self::{
+    cosine::{CosineDeduper, Keep},
+    deduper::{Candidates, Deduper},
+    error::DedupeError,
+    join::{Components, Join, Pair, components, join},
+    options::Options,
+    select::{Selection, select},
+};
 pub use crate::simd::Kernel;
-pub use error::DedupeError;
-pub use join::{Components, Join, Pair, components, join};
-pub use options::Options;
-pub use select::{Selection, select};
