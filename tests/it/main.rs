@@ -3,6 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
-//mod build_command;
+mod build_command;
 mod conformance;
 mod pipeline;
