@@ -26,9 +26,9 @@
 //! # Ok::<(), picchu::dedupe::DedupeError>(())
 //! ```
 
-
+mod calibrate;
 mod error;
-
+mod index;
 
 mod join;
 mod options;
@@ -39,7 +39,9 @@ mod team;
 mod union;
 
 pub use crate::simd::Kernel;
+pub use calibrate::{Calibration, calibrate};
 pub use error::DedupeError;
+pub use index::{Admission, Index};
 pub use join::{Components, Join, Pair, components, join};
 pub use options::Options;
 pub use select::{Selection, select};
