@@ -5,4 +5,5 @@
 mod architecture;
 mod build_command;
 mod conformance;
+mod dedupe;
 mod pipeline;
