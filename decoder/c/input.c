@@ -31,6 +31,7 @@ int fail(struct failure *f, const char *code, const char *format, ...)
 
 static pthread_mutex_t complaint_lock = PTHREAD_MUTEX_INITIALIZER;
 static char complaint[256];
+static _Thread_local unsigned complaint_count;
 
 static void keep_complaint(void *context, int level, const char *format, va_list list)
 {
@@ -38,6 +39,7 @@ static void keep_complaint(void *context, int level, const char *format, va_list
     (void)context;
     if (level > AV_LOG_ERROR)
         return;
+    complaint_count++;
     vsnprintf(text, sizeof(text), format, list);
     text[strcspn(text, "\r\n")] = 0;
     for (char *c = text; *c; c++)
@@ -53,6 +55,8 @@ void complaints_install(void)
     av_log_set_level(AV_LOG_ERROR);
     av_log_set_callback(keep_complaint);
 }
+
+unsigned complaints_counted(void) { return complaint_count; }
 
 const char *complaints_last(void)
 {

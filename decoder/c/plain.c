@@ -40,7 +40,7 @@ static void emit(struct plain *p, uint64_t sample, const AVFrame *frame, int64_t
         if (wire_repeat(sample))
             stop(p, OUTCOME_GONE);
     } else {
-        if (note_frame(run, frame)) {
+        if (say_notes(run, notes_of(run, frame))) {
             stop(p, OUTCOME_GONE);
             return;
         }
@@ -114,7 +114,7 @@ static void offer(struct plain *p, AVFrame *frame)
     if (run->first_pts == AV_NOPTS_VALUE)
         run->first_pts = pts;
     if (has_previous && pts < p->previous_pts) {
-        if (note_once(run, NOTE_BACKWARDS, "clock-backwards", "the film's clock jumps back; pictures that would come twice are left out"))
+        if (say_notes(run, NOTE_BACKWARDS))
             stop(p, OUTCOME_GONE);
         return;
     }
@@ -174,41 +174,28 @@ static void drain(struct plain *p, AVCodecContext *decoder, AVFrame *frame)
     }
 }
 
-/* After the last packet: what is missing at the end, if the container says how long the film is. */
 static void finish(struct plain *p, int truncated)
 {
     struct run *run = p->run;
-    const AVStream *s = run->input.stream;
     if (run->first_pts == AV_NOPTS_VALUE) {
-        fail(p->failure, "no-frames", "no picture could be decoded (%s)", *complaints_last() ? complaints_last() : "the film is empty");
+        const char *why = complaints_last();
+        fail(p->failure, "no-frames", "no picture could be decoded (%s)", *why ? why : "the film is empty");
         stop(p, OUTCOME_FAILED);
         return;
     }
-    int64_t last = p->previous_pts, end = last + (p->previous->duration > 0 ? p->previous->duration : 1);
-    int64_t promised = s->duration > 0 && s->start_time != AV_NOPTS_VALUE ? s->start_time + s->duration : AV_NOPTS_VALUE;
-    int64_t slack = av_rescale(s->time_base.den, 1, (int64_t)s->time_base.num * 4); /* a quarter of a second */
-    if (by_time(&run->request) && !p->finished)
-        answer(p, last, 1);
+    if (by_time(&run->request))
+        answer(p, p->previous_pts, 1);
     if (p->finished)
         return;
-    if (p->gap_from != AV_NOPTS_VALUE)
-        truncated = 1;
-    if (truncated || (promised != AV_NOPTS_VALUE && promised > end + slack)) {
-        if (!*p->reason)
-            strcpy(p->reason, "the file ends before the film does");
-        int64_t to = promised != AV_NOPTS_VALUE && promised > end ? promised : INT64_MAX;
-        int64_t tick;
-        if (p->gap_from == AV_NOPTS_VALUE)
-            p->gap_from = end;
-        if (by_time(&run->request))
-            while (to != INT64_MAX && request_tick(&run->request, s->time_base, run->next_sample, &tick) &&
-                   run->first_pts + tick < to) {
-                p->gap_samples++;
-                run->next_sample++;
-            }
-        tell_gap(p, to);
-    }
-    stop(p, p->finished ? p->outcome : OUTCOME_DONE);
+    int64_t end = p->previous_pts + (p->previous->duration > 0 ? p->previous->duration : 1);
+    if (p->gap_from != AV_NOPTS_VALUE && p->gap_from > end)
+        end = p->gap_from;
+    truncated |= p->gap_from != AV_NOPTS_VALUE;
+    /* Between key pictures, an early end does not show. */
+    if (run->request.policy == POLICY_KEYS && !truncated)
+        stop(p, OUTCOME_DONE);
+    else
+        stop(p, tell_missing_end(run, end, truncated, p->reason) ? OUTCOME_GONE : OUTCOME_DONE);
 }
 
 static int encrypted(const AVPacket *packet)
