@@ -83,9 +83,11 @@ static enum outcome decode(struct run *run, struct failure *failure)
     if (!run->request.plain && run->input.seekable) {
         outcome = decode_by_plan(run, failure);
         if (outcome == OUTCOME_PLAIN) {
-            run->counts.planned = 0;
             run->first_pts = AV_NOPTS_VALUE;
-            if (run->counts.packets && input_rewind(&run->input, &run->request, failure))
+            /* Only a plan that began has read packets. */
+            int began = (int)run->counts.planned;
+            run->counts.planned = 0;
+            if (began && input_rewind(&run->input, &run->request, failure))
                 return OUTCOME_FAILED;
         }
     }

@@ -1,6 +1,7 @@
 /* The plain way: every packet, in order, through one decoder. What it delivers is the definition of right. */
 #include <libavutil/avutil.h>
 #include <libavutil/pixdesc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,15 +92,17 @@ static void tell_gap(struct plain *p, int64_t to)
     p->gap_samples = 0;
 }
 
-static void lost(struct plain *p, int64_t pts, const char *reason)
+static void lost(struct plain *p, int64_t pts, int error)
 {
+    char why[AV_ERROR_MAX_STRING_SIZE] = "";
     if (p->run->first_pts == AV_NOPTS_VALUE || pts == AV_NOPTS_VALUE)
         return;
     if (p->previous->width && pts <= p->previous_pts)
         pts = p->previous_pts + 1;
     if (p->lost_from == AV_NOPTS_VALUE || pts < p->lost_from)
         p->gap_from = p->lost_from = pts;
-    strncpy(p->reason, *reason ? reason : "the picture could not be decoded", sizeof(p->reason) - 1);
+    av_strerror(error, why, sizeof(why));
+    snprintf(p->reason, sizeof(p->reason), "the pictures could not be decoded (%s)", why);
 }
 
 static void offer(struct plain *p, AVFrame *frame)
@@ -166,7 +169,7 @@ static void drain(struct plain *p, AVCodecContext *decoder, AVFrame *frame)
             return;
         if (error < 0) {
             /* The time of the picture that failed is not known: just after the last one. */
-            lost(p, p->previous_pts + 1, complaints_last());
+            lost(p, p->previous_pts + 1, error);
             continue;
         }
         offer(p, frame);
@@ -191,11 +194,7 @@ static void finish(struct plain *p, int truncated)
     if (p->gap_from != AV_NOPTS_VALUE && p->gap_from > end)
         end = p->gap_from;
     truncated |= p->gap_from != AV_NOPTS_VALUE;
-    /* Between key pictures, an early end does not show. */
-    if (run->request.policy == POLICY_KEYS && !truncated)
-        stop(p, OUTCOME_DONE);
-    else
-        stop(p, tell_missing_end(run, end, truncated, p->reason) ? OUTCOME_GONE : OUTCOME_DONE);
+    stop(p, tell_missing_end(run, end, truncated, p->reason) ? OUTCOME_GONE : OUTCOME_DONE);
 }
 
 static int encrypted(const AVPacket *packet)
@@ -218,8 +217,6 @@ enum outcome decode_plainly(struct run *run, struct failure *failure)
     } else if (input_decoder(&run->input, &run->request, run->request.workers, &decoder, failure)) {
         stop(&p, OUTCOME_FAILED);
     }
-    if (!p.finished && run->request.policy == POLICY_KEYS)
-        decoder->skip_frame = AVDISCARD_NONKEY;
     if (!p.finished && (run->request.limit == 0))
         stop(&p, OUTCOME_DONE);
 
@@ -248,7 +245,7 @@ enum outcome decode_plainly(struct run *run, struct failure *failure)
             fail(failure, "memory", "decoding does not fit into the memory limit");
             stop(&p, OUTCOME_FAILED);
         } else if (error < 0 && error != AVERROR(EAGAIN)) {
-            lost(&p, pts, complaints_last());
+            lost(&p, pts, error);
             if (++failures >= MAX_LOST && run->first_pts == AV_NOPTS_VALUE) {
                 fail(failure, "no-frames", "no picture could be decoded (%s)", complaints_last());
                 stop(&p, OUTCOME_FAILED);

@@ -400,14 +400,16 @@ static int jump(struct plan *p, struct group *now, const struct group *next)
 {
     AVStream *s = p->run->input.stream;
     int64_t time = next_time(p);
-    if (!p->seek_helps || time == AV_NOPTS_VALUE || !p->carried || !next->count || time <= p->carried->pts)
+    const char *container = p->run->input.format->iformat->name;
+    int matroska = strstr(container, "matroska") != NULL;
+    /* Other containers' indexes do not list key pictures. */
+    if ((!matroska && !strstr(container, "mov")) || !p->seek_helps || time == AV_NOPTS_VALUE || !p->carried || !next->count || time <= p->carried->pts)
         return 0;
     int index = av_index_search_timestamp(s, time, AVSEEK_FLAG_BACKWARD);
     const AVIndexEntry *entry = index >= 0 ? avformat_index_get_entry(s, index) : NULL;
     int64_t here = p->carried->dts != AV_NOPTS_VALUE ? p->carried->dts : p->carried->pts;
     /* Matroska reads its index only when it is first asked to seek. */
-    int unread = strstr(p->run->input.format->iformat->name, "matroska") != NULL &&
-                 av_compare_ts(time - p->carried->pts, s->time_base, 20, (AVRational){1, 1}) > 0;
+    int unread = matroska && av_compare_ts(time - p->carried->pts, s->time_base, 20, (AVRational){1, 1}) > 0;
     if (!unread && (!entry || entry->timestamp <= here || entry->pos <= p->carried->pos))
         return 0;
     int64_t reached = p->carried->pts;
