@@ -1,19 +1,62 @@
 //! picchu: from a film to a character-consistent image model.
+//!
+//! A film is sampled into frames; a detector finds the characters of a cast; each is cut into a crop, embedded, and
+//! kept if no better one shows the same; a captioner describes it; a dataset holds it with its whole lineage.
+//!
+//! ```no_run
+//! # async fn f() -> picchu::Result<()> {
+//! let report = picchu::config::Config::new("film.mp4", "cast.toml", "dataset").pipeline()?.run().await?;
+//! println!("{} images of {:?}", report.counts.kept, report.counts.characters);
+//! # Ok(()) }
+//! ```
+//!
+//! Every stage is a trait with a local implementation and room for yours: [`FrameSource`], [`CharacterDetector`],
+//! [`Embedder`], [`Deduper`], [`Captioner`], [`Reviewer`], [`Store`], [`Trainer`], [`Deployer`], [`Generator`].
+//!
+//! # Features
+//! | Feature | Gives | Default |
+//! |---|---|---|
+//! | `video` | video files, decoded in a process of their own | yes |
+//! | `cli` | the program `picchu` | no |
+//! | `testing` | fakes, faults and a conformance suite per trait | no |
 
 pub mod caption;
+mod cast;
+pub mod config;
+pub mod crop;
+pub mod dataset;
+pub mod dedupe;
 pub mod detect;
 pub mod embed;
 mod error;
 pub mod generate;
+mod lab;
 pub mod local;
+pub mod pipeline;
 pub mod review;
+mod simd;
 pub mod source;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod train;
 pub mod types;
 
+pub use caption::Captioner;
+pub use cast::ReferencePicture;
+pub use crop::CropPolicy;
+pub use dataset::Dataset;
+pub use dedupe::{CosineDeduper, Deduper, Keep};
+pub use detect::CharacterDetector;
+pub use embed::Embedder;
 pub use error::{AtStage, BoxError, Error, ErrorKind, Result, Stage};
+pub use generate::Generator;
+pub use pipeline::Pipeline;
+pub use review::Reviewer;
 pub use source::{FrameSource, Interval, Policy, Sampling};
+pub use store::Store;
+pub use train::{Deployer, Trainer};
+pub use types::{Cast, Character};
 
 /// Runs work that computes or blocks away from the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(

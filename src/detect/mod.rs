@@ -1,8 +1,11 @@
 //! Finding the characters of the cast in frames.
 
+mod palette;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use palette::{PaletteDetector, Reference};
 
 use crate::{
     error::Result,

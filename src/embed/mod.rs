@@ -1,11 +1,15 @@
 //! Vectors that stand for crops, so that likeness is a number.
 
+mod layout;
+
 use async_trait::async_trait;
 
 use crate::{
     error::Result,
     types::{Crop, Embeddings, ProviderInfo},
 };
+
+pub use layout::LayoutEmbedder;
 
 /// Maps crops to vectors.
 ///

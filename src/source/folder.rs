@@ -124,7 +124,7 @@ fn read(path: &Path, max_side: Option<u32>) -> Result<image::RgbImage> {
         .map_err(|e| Error::io("open", path, e).at(Stage::Sample))?
         .with_guessed_format()
         .map_err(|e| fail(&e))?;
-    reader.limits(limits());
+    reader.limits(picture_limits());
     let picture = reader.decode().map_err(|e| fail(&e))?;
     let picture = match max_side {
         Some(side) if picture.width().max(picture.height()) > side => {
@@ -136,7 +136,7 @@ fn read(path: &Path, max_side: Option<u32>) -> Result<image::RgbImage> {
 }
 
 /// Bounds for pictures from outside: a header may claim any size.
-pub(crate) fn limits() -> Limits {
+pub(crate) fn picture_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(32_768);
     limits.max_image_height = Some(32_768);

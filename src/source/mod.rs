@@ -5,6 +5,7 @@ mod sampling;
 
 use async_trait::async_trait;
 pub use folder::ImageFolder;
+pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
 pub use sampling::{Interval, Policy, Sampling};
 

@@ -1,6 +1,6 @@
 //! Which frames of a film to take.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -198,6 +198,30 @@ impl Default for Sampling {
     /// One frame a second.
     fn default() -> Self {
         Self::every(Interval { numerator: 1, denominator: 1 })
+    }
+}
+
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.policy {
+            Policy::Every(interval) => write!(f, "every {} s", interval.as_secs_f64())?,
+            Policy::At(times) => write!(f, "at {} times", times.len())?,
+            Policy::Keyframes => f.write_str("keyframes")?,
+            Policy::All => f.write_str("every frame")?,
+        }
+        if let Some(start) = self.start {
+            write!(f, ", from {} s", start.as_secs_f64())?;
+        }
+        if let Some(end) = self.end {
+            write!(f, ", to {} s", end.as_secs_f64())?;
+        }
+        if let Some(limit) = self.limit {
+            write!(f, ", at most {limit}")?;
+        }
+        if let Some(side) = self.max_side {
+            write!(f, ", longer side {side} px")?;
+        }
+        Ok(())
     }
 }
 

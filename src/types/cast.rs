@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Cast {
     /// The characters, in the user's order.
+    #[serde(default)]
     pub characters: Vec<Character>,
 }
 

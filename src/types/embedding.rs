@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
 
@@ -21,6 +21,23 @@ impl Embeddings {
     pub fn new(model: impl Into<String>, mut vectors: Array2<f32>) -> Result<Self> {
         unit_rows(&mut vectors)?;
         Ok(Self { model: model.into(), vectors: Arc::new(vectors) })
+    }
+
+    /// Takes rows that are unit rows already, as this crate wrote them.
+    pub(crate) fn from_unit_rows(model: impl Into<String>, vectors: Array2<f32>) -> Self {
+        Self { model: model.into(), vectors: Arc::new(vectors) }
+    }
+
+    /// The rows with these numbers, in this order.
+    ///
+    /// # Panics
+    /// For a number that is not a row's.
+    #[must_use]
+    pub fn pick(&self, rows: &[usize]) -> Self {
+        if rows.iter().copied().eq(0..self.len()) {
+            return self.clone();
+        }
+        Self::from_unit_rows(&self.model, self.vectors.select(Axis(0), rows))
     }
 
     /// Id of the model, with version and dimension: only vectors of one id may be compared.

@@ -1,0 +1,48 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FILM := examples/film/two_friends
+
+.PHONY: help demo test test-rust test-python lint fmt docs bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: ## The main job on the project's own film
+	cargo run --release --locked --features cli -- build $(FILM).mp4 --cast examples/film/cast.toml --out out/two-friends
+
+test: test-rust test-python ## Every test, Rust and Python
+
+test-rust: ## Rust tests
+	cargo test --locked --workspace --exclude picchu-python --features cli,testing
+
+test-python: $(VENV)/ready ## The wheel, built and tested in its own environment
+	$(BIN)/pip install --quiet ".[test]"
+	$(BIN)/ruff check python examples
+	$(BIN)/ruff format --check python examples
+	$(BIN)/mypy --strict python/picchu python/tests/typing_check.py
+	$(BIN)/python -m mypy.stubtest picchu._picchu
+	$(BIN)/python -m pytest -q python/tests
+
+$(VENV)/ready:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+lint: ## Format and lints, warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --features cli,testing -- -D warnings
+
+fmt: ## Put everything in order
+	cargo fmt --all
+	$(BIN)/ruff format python examples
+
+docs: ## The API's pages
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features testing
+
+bench: ## Benchmarks of the dedupe core
+	cargo bench --locked --bench dedupe
+
+clean: ## Remove everything that was built
+	cargo clean
+	rm -rf $(VENV) out

@@ -1,0 +1,192 @@
+//! `picchu build`: from a film to a dataset.
+
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use picchu::{
+    Error, ErrorKind, Result,
+    config::Config,
+    crop::CropPolicy,
+    dedupe::Keep,
+    pipeline::{Event, Report},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// A video file, or a folder of pictures.
+    film: PathBuf,
+    /// The cast: who is in the film, with reference pictures.
+    #[arg(long, value_name = "FILE")]
+    cast: PathBuf,
+    /// Where the dataset goes.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Frames a second.
+    #[arg(long, default_value_t = 1.0)]
+    fps: f64,
+    /// Cosine similarity from which two crops are near-duplicates, above -1 to 1; higher keeps more images.
+    /// Default: the embedder's own.
+    #[arg(long, value_name = "S")]
+    min_similarity: Option<f64>,
+    /// Which of several near-duplicates stays.
+    #[arg(long, default_value = "best", value_parser = keep)]
+    keep: Keep,
+    /// Room around a character, as a fraction of its box on each side.
+    #[arg(long, value_name = "P")]
+    pad: Option<f32>,
+    /// At most so many frames.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// One JSON object a line on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say what would be done; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn keep(text: &str) -> std::result::Result<Keep, String> {
+    match text {
+        "first" => Ok(Keep::First),
+        "best" => Ok(Keep::Best),
+        _ => Err("expected \"best\" or \"first\"".into()),
+    }
+}
+
+impl Build {
+    pub(crate) async fn run(self) -> Result<()> {
+        let mut config = Config::new(&self.film, &self.cast, &self.out);
+        config.fps = self.fps;
+        config.limit = self.limit;
+        config.min_similarity = self.min_similarity;
+        config.keep = self.keep;
+        if let Some(pad) = self.pad {
+            config.crop = CropPolicy::default().pad(pad);
+        }
+        let pipeline = config.pipeline()?;
+        if self.dry_run {
+            let explanation = pipeline.explain().await?;
+            if self.json {
+                println!("{}", to_json(&explanation)?);
+            } else {
+                print!("{explanation}");
+            }
+            return Ok(());
+        }
+        let json = self.json;
+        let progress = Arc::new(Mutex::new(Progress::new()));
+        let watched = Arc::clone(&progress);
+        let run = pipeline
+            .on_event(move |event| {
+                if json {
+                    if let Ok(line) = to_json(event) {
+                        println!("{line}");
+                    }
+                } else {
+                    watched.lock().unwrap_or_else(PoisonError::into_inner).show(event);
+                }
+            })
+            .run();
+        let outcome = tokio::select! {
+            outcome = run => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Error::new(
+                ErrorKind::Cancelled,
+                "stopped; finished work is kept, and the same command goes on from there",
+            )),
+        };
+        progress.lock().unwrap_or_else(PoisonError::into_inner).bar.finish_and_clear();
+        let report = outcome?;
+        if !json {
+            summarise(&report);
+        }
+        Ok(())
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
+}
+
+fn summarise(report: &Report) {
+    let c = &report.counts;
+    if report.unchanged {
+        println!("Nothing to do: this dataset is finished with these settings.");
+    }
+    println!(
+        "{} frames, {} with somebody in them; {} candidates: {} kept, {} near-duplicates, {} unsure, {} skipped, {} failed",
+        c.frames, c.frames_with_detections, c.records, c.kept, c.duplicates, c.unsure, c.skipped, c.failed
+    );
+    for (name, images) in &c.characters {
+        println!("  {name}: in {images} images");
+    }
+    if c.kept == 0 {
+        println!(
+            "No character of the cast was found, so the dataset is empty. Are the references cut from this film, \
+             tightly around one character each?"
+        );
+    }
+    for gap in &report.gaps {
+        let until = gap.until.map_or_else(|| "the end".into(), |t| format!("{:.3} s", t.as_secs_f64()));
+        println!("  gap from {:.3} s to {until}: {}", gap.from.as_secs_f64(), gap.reason);
+    }
+    println!("Look at {}", report.contact_sheet);
+}
+
+/// A progress bar on a terminal, nothing elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    expected: Option<u64>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, expected: None }
+    }
+
+    fn stage(&self, length: Option<u64>, message: &str) {
+        let template = if length.is_some() {
+            "{msg:<12} {wide_bar} {pos}/{len} {eta}"
+        } else {
+            "{msg:<12} {spinner} {pos}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        if let Some(length) = length {
+            self.bar.set_length(length);
+        }
+        self.bar.set_message(message.to_owned());
+    }
+
+    fn show(&mut self, event: &Event) {
+        match event {
+            Event::Opened { expected_frames, .. } => {
+                self.expected = *expected_frames;
+                self.stage(self.expected, "opening");
+            }
+            Event::Resumed { frames } => self.bar.set_position(*frames),
+            Event::Learning => self.stage(self.expected, "learning"),
+            Event::Collected { frames, candidates } => {
+                self.stage(self.expected, &format!("{candidates} found"));
+                self.bar.set_position(*frames);
+            }
+            Event::Gap { gap } => {
+                self.bar.println(format!("gap at {:.3} s: {}", gap.from.as_secs_f64(), gap.reason));
+            }
+            Event::FrameFailed { index, reason } => self.bar.println(format!("frame {index}: {reason}")),
+            Event::Captioned { done, total } => {
+                self.stage(Some(*total), "captioning");
+                self.bar.set_position(*done);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `picchu export`: from a dataset to what a trainer reads.
+
+use std::{io::Write, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use picchu::{
+    Error, Result,
+    config::open_store,
+    dataset::{Dataset, export::nova},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The dataset.
+    dataset: PathBuf,
+    /// Which trainer reads it.
+    #[arg(long)]
+    to: Format,
+    /// Where the dataset's files will lie, for example s3://bucket/film.
+    #[arg(long, value_name = "S3_URI")]
+    uri: String,
+    /// The manifest to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Amazon Nova Canvas fine-tuning, JSON lines.
+    Nova,
+}
+
+impl Export {
+    pub(crate) async fn run(self) -> Result<()> {
+        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+        let Format::Nova = self.to;
+        let manifest = nova::manifest(&dataset, &self.uri).await?;
+        write_whole(&self.out, &manifest.body)?;
+        let unreviewed = dataset.training_images().filter(|i| !i.reviewed).count();
+        if self.json {
+            let line = serde_json::json!({
+                "event": "exported",
+                "format": "nova",
+                "records": manifest.lines.len(),
+                "unreviewed": unreviewed,
+                "out": self.out,
+            });
+            println!("{line}");
+        } else {
+            println!("{}: {} records, read back and checked", self.out.display(), manifest.lines.len());
+            if unreviewed > 0 {
+                println!("{unreviewed} of them were not reviewed by a person");
+            }
+            println!(
+                "Upload the images with: aws s3 sync {}/images {}/images",
+                self.dataset.display(),
+                self.uri.trim_end_matches('/')
+            );
+            println!(
+                "Amazon Nova Canvas reached end of life on 2026-09-30: a new fine-tuning job is refused unless your \
+                 account has an arrangement"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(path: &std::path::Path, body: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let fail = |e| Error::io("write", path, e);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    file.write_all(body).map_err(fail)?;
+    file.persist(path).map(drop).map_err(|e| fail(e.error))
+}

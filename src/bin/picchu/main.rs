@@ -1,0 +1,95 @@
+//! The command line: arguments become a [`Config`](picchu::config::Config), which runs.
+
+// This is the one place that talks to a terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod build;
+mod doctor;
+mod export;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use picchu::{Error, ErrorKind};
+
+/// From a film to a character-consistent image model.
+#[derive(Debug, Parser)]
+#[command(name = "picchu", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Turn a film and a cast into a dataset of named, cropped, deduplicated, captioned characters.
+    Build(build::Build),
+    /// Write what a trainer reads.
+    Export(export::Export),
+    /// Say what is installed, what is missing, and how to get it.
+    Doctor(doctor::Doctor),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed for another reason
+  2  wrong arguments or input
+  3  something named does not exist
+  4  something exists that must not, for example another film's dataset
+  5  access refused
+  6  a disk, quota or budget is full
+  7  a service or storage did not answer; trying again may help
+  130  stopped by Ctrl-C; the same command goes on from there";
+
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidInput | ErrorKind::Config | ErrorKind::Decode | ErrorKind::Unsupported => 2,
+        ErrorKind::NotFound => 3,
+        ErrorKind::AlreadyExists => 4,
+        ErrorKind::PermissionDenied => 5,
+        ErrorKind::QuotaExceeded => 6,
+        ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable => 7,
+        ErrorKind::Cancelled => 130,
+        _ => 1,
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (json, outcome) = match cli.command {
+        Command::Build(command) => (command.json, run(command.run())),
+        Command::Export(command) => (command.json, run(command.run())),
+        Command::Doctor(command) => (command.json, run(command.run())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            report(&e, json);
+            ExitCode::from(exit_code(e.kind()))
+        }
+    }
+}
+
+fn run(command: impl Future<Output = picchu::Result<()>>) -> picchu::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::internal(format!("cannot start the runtime: {e}")))?
+        .block_on(command)
+}
+
+fn report(error: &Error, json: bool) {
+    if json {
+        let line = serde_json::json!({
+            "event": "error",
+            "kind": error.kind().as_str(),
+            "stage": error.stage().map(picchu::Stage::as_str),
+            "message": error.to_string(),
+            "retryable": error.is_retryable(),
+        });
+        println!("{line}");
+    } else {
+        eprintln!("error: {error}");
+    }
+}

@@ -1,0 +1,163 @@
+//! From settings to a pipeline: the only file that knows which implementations there are.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    caption::MeasuredCaptioner,
+    crop::CropPolicy,
+    dedupe::{CosineDeduper, Keep},
+    detect::{PaletteDetector, Reference},
+    embed::LayoutEmbedder,
+    error::{Error, ErrorKind, Result, Stage},
+    pipeline::Pipeline,
+    source::{FrameSource, ImageFolder, Sampling},
+    store::{FsStore, Store},
+    types::Cast,
+};
+
+/// The settings of a whole job, as the command line and configuration files give them.
+///
+/// ```no_run
+/// # async fn f() -> picchu::Result<()> {
+/// use picchu::config::Config;
+/// let report = Config::new("film.mp4", "cast.toml", "dataset").pipeline()?.run().await?;
+/// println!("{} images", report.counts.kept);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A video file or a folder of pictures.
+    pub film: PathBuf,
+    /// The cast file.
+    pub cast: PathBuf,
+    /// Where the dataset goes.
+    pub out: PathBuf,
+    /// Frames a second.
+    #[serde(default = "one_a_second")]
+    pub fps: f64,
+    /// At most so many frames.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// Cosine similarity from which two crops are near-duplicates; `None` takes the embedder's own.
+    #[serde(default)]
+    pub min_similarity: Option<f64>,
+    /// Which of several near-duplicates stays.
+    #[serde(default)]
+    pub keep: Keep,
+    /// How crops are cut.
+    #[serde(default)]
+    pub crop: CropPolicy,
+}
+
+fn one_a_second() -> f64 {
+    1.0
+}
+
+impl Config {
+    /// The default job: one frame a second, near-duplicates removed, the best of each group kept.
+    pub fn new(film: impl Into<PathBuf>, cast: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        Self {
+            film: film.into(),
+            cast: cast.into(),
+            out: out.into(),
+            fps: one_a_second(),
+            limit: None,
+            min_similarity: None,
+            keep: Keep::default(),
+            crop: CropPolicy::default(),
+        }
+    }
+
+    /// The pipeline with the local implementations.
+    ///
+    /// # Errors
+    /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures.
+    pub fn pipeline(&self) -> Result<Pipeline> {
+        let mut sampling = Sampling::rate(self.fps)?;
+        sampling.limit = self.limit;
+        let deduper = match self.min_similarity {
+            Some(min_similarity) => CosineDeduper::at(min_similarity)?,
+            None => CosineDeduper::default(),
+        };
+        self.crop.validate()?;
+        let cast = Cast::load(&self.cast)?;
+        Ok(Pipeline::film(&self.film)?
+            .sample(sampling)
+            .detect(Arc::new(PaletteDetector::new(references(&cast)?)?))
+            .crop(self.crop.clone())
+            .dedupe(Arc::new(LayoutEmbedder::new()), Arc::new(deduper.keep(self.keep)))
+            .caption(Arc::new(MeasuredCaptioner::new()))
+            .store(open_store(&self.out)?))
+    }
+}
+
+/// The cast's pictures, as the palette detector takes them.
+fn references(cast: &Cast) -> Result<Vec<Reference>> {
+    let pictures = cast.reference_pictures()?;
+    if let Some(character) = cast.characters.iter().find(|c| c.references.is_empty()) {
+        return Err(Error::invalid(format!(
+            "{} has no reference pictures; the local detector needs one to five, each cut tightly around the \
+             character",
+            character.name
+        ))
+        .at(Stage::Detect));
+    }
+    Ok(pictures.into_iter().map(|p| Reference { character: p.character, image: p.image }).collect())
+}
+
+impl Pipeline {
+    /// Begins with a film on disk: a video file, or a folder of pictures.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where nothing is,
+    /// [`Unsupported`](ErrorKind::Unsupported) for a video without the feature `video`.
+    pub fn film(path: impl AsRef<Path>) -> Result<Self> {
+        open_film(path.as_ref()).map(Self::new)
+    }
+}
+
+/// Opens a video file or a folder of pictures.
+///
+/// # Errors
+/// As [`Pipeline::film`].
+pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
+    if path.is_dir() {
+        return Ok(Arc::new(ImageFolder::open(path)?));
+    }
+    #[cfg(feature = "video")]
+    {
+        Ok(Arc::new(crate::local::video::VideoFile::open(path)?))
+    }
+    #[cfg(not(feature = "video"))]
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("{} is not a folder, and this build cannot read video; enable the feature \"video\"", path.display()),
+    )
+    .at(Stage::Sample))
+}
+
+/// Opens the store at a place: a folder, which need not exist yet.
+///
+/// # Errors
+/// [`InvalidInput`](ErrorKind::InvalidInput) for a place that is a file,
+/// [`Unsupported`](ErrorKind::Unsupported) for an address.
+pub fn open_store(place: &Path) -> Result<Arc<dyn Store>> {
+    if let Some((scheme, _)) = place.to_string_lossy().split_once("://") {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{} cannot hold a dataset: this build has no store for {scheme}://", place.display()),
+        )
+        .at(Stage::Dataset));
+    }
+    if place.exists() && !place.is_dir() {
+        return Err(Error::invalid(format!("{} is a file; a dataset needs a folder", place.display()))
+            .at(Stage::Dataset));
+    }
+    Ok(Arc::new(FsStore::new(place)))
+}

@@ -1,0 +1,192 @@
+//! The dataset: what a run leaves behind and what trainers, reviewers and later runs read.
+//!
+//! ```text
+//! dataset/
+//!   picchu.json         what was run: film, settings, counts; written last, so its presence means "complete"
+//!   records.jsonl       one line a candidate, with its whole lineage
+//!   images/…            the crops; names carry a hash, files are never overwritten
+//!   embeddings.npy      float32 rows, aligned with the records that have one
+//!   reviews.jsonl       people's decisions, only ever appended to
+//!   contact-sheet.html  the result at a glance
+//! ```
+
+mod contact_sheet;
+pub mod export;
+mod header;
+mod lines;
+mod npy;
+mod validate;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use image::RgbImage;
+use ndarray::Array2;
+
+pub use self::{
+    header::{Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings},
+    lines::{from_jsonl, to_jsonl},
+    validate::{Violation, validate},
+};
+pub(crate) use self::{
+    contact_sheet::contact_sheet,
+    npy::{from_npy, to_npy},
+};
+use crate::{
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    store::{Key, Store, get_opt},
+    types::{Decision, Embeddings, Record, Review},
+};
+
+pub(crate) const HEADER: &str = "picchu.json";
+pub(crate) const RECORDS: &str = "records.jsonl";
+pub(crate) const EMBEDDINGS: &str = "embeddings.npy";
+pub(crate) const REVIEWS: &str = "reviews.jsonl";
+pub(crate) const CONTACT_SHEET: &str = "contact-sheet.html";
+
+/// A finished dataset, open for reading.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    store: Arc<dyn Store>,
+    header: Header,
+    records: Arc<[Record]>,
+    reviews: Arc<BTreeMap<String, Review>>,
+}
+
+/// An image that is good for training, with the caption that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingImage<'a> {
+    /// The record it comes from.
+    pub record: &'a Record,
+    /// Key of the image file in the dataset.
+    pub image: &'a str,
+    /// The caption: a person's, where somebody edited it.
+    pub caption: &'a str,
+    /// Whether a person decided about it.
+    pub reviewed: bool,
+}
+
+impl Dataset {
+    /// Opens the dataset in a store.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is none or it is not finished,
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a broken one (the message names file and line) and
+    /// [`Unsupported`](ErrorKind::Unsupported) for one of a later picchu.
+    pub async fn open(store: Arc<dyn Store>) -> Result<Self> {
+        let header = Header::read(&*store).await?.ok_or_else(|| {
+            let place = Key::new(HEADER).map(|key| store.uri(&key)).unwrap_or_default();
+            Error::new(ErrorKind::NotFound, format!("no finished dataset here: {place} does not exist"))
+                .at(Stage::Dataset)
+        })?;
+        let body = store.get(&Key::new(RECORDS)?).await.at(Stage::Dataset)?;
+        if !header.records.matches(&body) {
+            return Err(changed(RECORDS));
+        }
+        let records: Vec<Record> = from_jsonl(&body, RECORDS).at(Stage::Dataset)?;
+        let reviews = match get_opt(&*store, &Key::new(REVIEWS)?).await.at(Stage::Dataset)? {
+            Some(body) => from_jsonl::<Review>(&body, REVIEWS).at(Stage::Dataset)?,
+            None => Vec::new(),
+        };
+        // Later lines win.
+        let reviews = reviews.into_iter().map(|r| (r.record.clone(), r)).collect();
+        Ok(Self { store, header, records: records.into(), reviews: Arc::new(reviews) })
+    }
+
+    /// What was run.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Every candidate, in the order of the film.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The record with this id.
+    pub fn get(&self, id: &str) -> Option<&Record> {
+        self.records.iter().find(|r| r.id == id)
+    }
+
+    /// The last decision about a record, if there is one.
+    pub fn review(&self, id: &str) -> Option<&Review> {
+        self.reviews.get(id)
+    }
+
+    /// Where the dataset lives.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The images that are good for training: kept, captioned and not rejected.
+    pub fn training_images(&self) -> impl Iterator<Item = TrainingImage<'_>> {
+        self.records.iter().filter(|r| r.is_kept()).filter_map(|record| {
+            let review = self.review(&record.id);
+            let caption = match review.map(|r| &r.decision) {
+                Some(Decision::Reject { .. }) => return None,
+                Some(Decision::Edit { caption }) => caption,
+                Some(Decision::Accept) | None => &record.caption.as_ref()?.text,
+            };
+            let image = &record.crop.as_ref()?.image;
+            Some(TrainingImage { record, image, caption, reviewed: review.is_some() })
+        })
+    }
+
+    /// The bytes of a record's image file.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for a record without an image,
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a file that is not the one that was written.
+    pub async fn image_bytes(&self, record: &Record) -> Result<Bytes> {
+        let Some(crop) = &record.crop else {
+            return Err(Error::new(ErrorKind::NotFound, format!("record {} has no image", record.id)));
+        };
+        let body = self.store.get(&Key::new(crop.image.as_str())?).await.at(Stage::Dataset)?;
+        if FileHash::of(&body).sha256 != crop.sha256 {
+            return Err(changed(&crop.image));
+        }
+        Ok(body)
+    }
+
+    /// A record's image, decoded.
+    ///
+    /// # Errors
+    /// As [`image_bytes`](Self::image_bytes), or [`Decode`](ErrorKind::Decode).
+    pub async fn image(&self, record: &Record) -> Result<RgbImage> {
+        let body = self.image_bytes(record).await?;
+        let id = record.id.clone();
+        crate::blocking(move || decode_image(&body, &id)).await
+    }
+
+    /// The embeddings: row [`embedding.row`](crate::types::EmbeddingRow::row) belongs to the record.
+    ///
+    /// # Errors
+    /// When `embeddings.npy` is missing or is not the file that was written.
+    pub async fn embeddings(&self) -> Result<Embeddings> {
+        let body = self.store.get(&Key::new(EMBEDDINGS)?).await.at(Stage::Dataset)?;
+        if !self.header.embeddings.matches(&body) {
+            return Err(changed(EMBEDDINGS));
+        }
+        let vectors: Array2<f32> = npy::from_npy(&body).at(Stage::Dataset)?;
+        Ok(Embeddings::from_unit_rows(&self.header.settings.embedder.model, vectors))
+    }
+}
+
+/// Decodes an image of a dataset, within bounds.
+pub(crate) fn decode_image(body: &[u8], id: &str) -> Result<RgbImage> {
+    let fail = |e: &dyn std::fmt::Display| {
+        Error::new(ErrorKind::Decode, format!("the image of record {id} cannot be read: {e}")).at(Stage::Dataset)
+    };
+    let mut reader =
+        image::ImageReader::new(std::io::Cursor::new(body)).with_guessed_format().map_err(|e| fail(&e))?;
+    reader.limits(crate::source::picture_limits());
+    Ok(reader.decode().map_err(|e| fail(&e))?.into_rgb8())
+}
+
+fn changed(file: &str) -> Error {
+    Error::invalid(format!(
+        "{file} is not the file that picchu.json describes: a run was interrupted while finishing, or the file was \
+         edited. Run the same build again to mend it; put edits into reviews.jsonl"
+    ))
+    .at(Stage::Dataset)
+}

@@ -1,0 +1,193 @@
+//! The small picture in which the search happens: an area average of a frame, and sums over its rectangles.
+
+use image::RgbImage;
+
+use super::lab::{Blend, COLOURS, Palette};
+
+/// Pixels of the small picture, about (160×90).
+const PIXELS: f32 = 14_400.0;
+
+/// A rectangle of whole grid pixels: left, top, right and bottom, the last two exclusive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Window {
+    pub left: i32,
+    pub top: i32,
+    pub right: i32,
+    pub bottom: i32,
+}
+
+impl Window {
+    pub(super) fn width(self) -> i32 {
+        self.right - self.left
+    }
+
+    pub(super) fn height(self) -> i32 {
+        self.bottom - self.top
+    }
+
+    pub(super) fn area(self) -> f32 {
+        (self.width().max(0) * self.height().max(0)) as f32
+    }
+
+    pub(super) fn overlap(self, other: Self) -> f32 {
+        Self {
+            left: self.left.max(other.left),
+            top: self.top.max(other.top),
+            right: self.right.min(other.right),
+            bottom: self.bottom.min(other.bottom),
+        }
+        .area()
+    }
+
+    /// Intersection over union.
+    pub(super) fn iou(self, other: Self) -> f32 {
+        let overlap = self.overlap(other);
+        overlap / (self.area() + other.area() - overlap).max(1.0)
+    }
+}
+
+/// Size of the small picture for a frame: about [`PIXELS`] pixels of the frame's proportions.
+pub(super) fn grid_size(width: u32, height: u32, pixels: f32) -> (usize, usize) {
+    let aspect = (width.max(1) as f32 / height.max(1) as f32).clamp(0.125, 8.0);
+    let w = (pixels * aspect).sqrt().round().max(8.0);
+    ((w as usize), (pixels / w).round().max(8.0) as usize)
+}
+
+/// Averages a picture down to `size` pixels. `row` is a buffer that is kept between calls.
+pub(super) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>, out: &mut Vec<[u8; 3]>) {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    out.clear();
+    if width == 0 || height == 0 {
+        out.resize(size.0 * size.1, [0; 3]);
+        return;
+    }
+    row.clear();
+    row.resize(width * 3, 0);
+    let bounds = |i: usize, from: usize, to: usize| {
+        let begin = (i * from / to).min(from - 1);
+        (begin, ((i + 1) * from / to).max(begin + 1))
+    };
+    let bytes: &[u8] = image.as_raw();
+    for y in 0..size.1 {
+        let (top, bottom) = bounds(y, height, size.1);
+        row.fill(0);
+        for line in bytes[top * width * 3..bottom * width * 3].chunks_exact(width * 3) {
+            for (sum, &v) in row.iter_mut().zip(line) {
+                *sum += u32::from(v);
+            }
+        }
+        for x in 0..size.0 {
+            let (left, right) = bounds(x, width, size.0);
+            let mut sum = [0_u32; 3];
+            for pixel in row[left * 3..right * 3].chunks_exact(3) {
+                for (s, v) in sum.iter_mut().zip(pixel) {
+                    *s += v;
+                }
+            }
+            let count = ((bottom - top) * (right - left)) as u32;
+            out.push(sum.map(|s| ((s + count / 2) / count) as u8));
+        }
+    }
+}
+
+/// A frame made ready for the search. The buffers are reused from frame to frame.
+#[derive(Debug, Default)]
+pub(super) struct Grid {
+    pub width: usize,
+    pub height: usize,
+    row: Vec<u32>,
+    pixels: Vec<[u8; 3]>,
+    pub blends: Vec<Blend>,
+    /// For each corner, the amount of each palette colour above and to the left of it, in parts.
+    sums: Vec<f32>,
+}
+
+impl Grid {
+    /// Takes a new frame.
+    pub(super) fn load(&mut self, image: &RgbImage, palette: &Palette) {
+        let size = grid_size(image.width(), image.height(), PIXELS);
+        (self.width, self.height) = size;
+        shrink(image, size, &mut self.row, &mut self.pixels);
+        self.blends.clear();
+        self.blends.extend(self.pixels.iter().map(|&p| palette.blend(p)));
+        let stride = (self.width + 1) * COLOURS;
+        self.sums.resize((self.height + 1) * stride, 0.0);
+        self.sums[..stride].fill(0.0);
+        for (y, blends) in self.blends.chunks_exact(self.width).enumerate() {
+            let (above, here) = self.sums[y * stride..(y + 2) * stride].split_at_mut(stride);
+            here[..COLOURS].fill(0.0);
+            let mut left = [0.0_f32; COLOURS];
+            let corners = here[COLOURS..].chunks_exact_mut(COLOURS);
+            for ((corner, up), blend) in corners.zip(above[COLOURS..].chunks_exact(COLOURS)).zip(blends) {
+                for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
+                    left[usize::from(colour) % COLOURS] += f32::from(parts);
+                }
+                for ((c, u), l) in corner.iter_mut().zip(up).zip(&left) {
+                    *c = u + l;
+                }
+            }
+        }
+    }
+
+    /// The pixels of the small picture.
+    pub(super) fn pixels(&self) -> &[[u8; 3]] {
+        &self.pixels
+    }
+
+    /// The amount of each palette colour above row `y` between two columns, in parts.
+    #[inline]
+    pub(super) fn above(&self, y: i32, left: i32, right: i32) -> [f32; COLOURS] {
+        let at = |x: i32| {
+            let begin = (y as usize * (self.width + 1) + x as usize) * COLOURS;
+            &self.sums[begin..begin + COLOURS]
+        };
+        let (l, r) = (at(left), at(right));
+        std::array::from_fn(|k| r[k] - l[k])
+    }
+
+    /// The window that covers the whole picture.
+    pub(super) fn full(&self) -> Window {
+        Window { left: 0, top: 0, right: self.width as i32, bottom: self.height as i32 }
+    }
+}
+
+/// Sums of one number a pixel over any rectangle.
+#[derive(Debug, Default)]
+pub(super) struct Map {
+    width: usize,
+    pub values: Vec<u32>,
+    sums: Vec<u32>,
+}
+
+impl Map {
+    /// Takes the strength of each palette colour, 0..=255, and gives each pixel its blend of them.
+    pub(super) fn load(&mut self, grid: &Grid, strength: &[u8; COLOURS]) {
+        self.width = grid.width;
+        self.values.clear();
+        self.values.extend(grid.blends.iter().map(|b| {
+            (0..3)
+                .map(|i| u32::from(strength[usize::from(b.colours[i])]) * u32::from(b.parts[i]))
+                .sum::<u32>()
+        }));
+        let stride = grid.width + 1;
+        self.sums.resize((grid.height + 1) * stride, 0);
+        self.sums[..stride].fill(0);
+        for (y, values) in self.values.chunks_exact(grid.width).enumerate() {
+            let (above, here) = self.sums[y * stride..(y + 2) * stride].split_at_mut(stride);
+            here[0] = 0;
+            let mut left = 0;
+            for ((corner, up), value) in here[1..].iter_mut().zip(&above[1..]).zip(values) {
+                left += value;
+                *corner = up + left;
+            }
+        }
+    }
+
+    /// The sum over a window, as a ratio of its highest possible value times the number of pixels.
+    #[inline]
+    pub(super) fn sum(&self, w: Window) -> f32 {
+        let at = |x: i32, y: i32| self.sums[y as usize * (self.width + 1) + x as usize];
+        let sum = at(w.right, w.bottom) + at(w.left, w.top) - at(w.left, w.bottom) - at(w.right, w.top);
+        sum as f32 * (1.0 / (255.0 * 16.0))
+    }
+}

@@ -1,0 +1,257 @@
+//! Reference pictures, and what the search knows of a character: how much of which colour in which third of its
+//! height, and which colours tell it from the film and from the other characters.
+
+use image::{RgbImage, RgbaImage};
+
+use super::{
+    grid::{grid_size, shrink},
+    lab::{COLOURS, PARTS, Palette},
+    tuning::tune,
+};
+use crate::error::{Error, Result, Stage};
+
+/// Shortest allowed side of a reference picture, in pixels.
+const SHORTEST: u32 = 16;
+
+/// Pixels to which a reference picture is scaled down, about.
+const PIXELS: f32 = 2_000.0;
+
+/// Horizontal bands of a character: head, body and legs, roughly.
+pub(super) const BANDS: usize = 3;
+
+/// A picture that shows one character alone, tightly cut.
+///
+/// The alpha channel is the optional mask: transparent pixels are not the character. An opaque picture has its
+/// background guessed from its border.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Name in the cast.
+    pub character: String,
+    /// The picture.
+    pub image: RgbaImage,
+}
+
+impl Reference {
+    /// A reference picture of a character.
+    pub fn new(character: impl Into<String>, image: RgbaImage) -> Self {
+        Self { character: character.into(), image }
+    }
+}
+
+/// A reference picture made small.
+#[derive(Clone, Debug)]
+pub(super) struct Small {
+    width: usize,
+    height: usize,
+    pixels: Vec<[u8; 3]>,
+    /// Whether the pixel belongs to the character by the mask; everything does where there is none.
+    inside: Vec<bool>,
+    masked: bool,
+    /// Width over height.
+    pub aspect: f32,
+}
+
+impl Small {
+    /// Checks a reference picture and makes it small. `place` names it in errors.
+    pub(super) fn new(image: &RgbaImage, place: &str) -> Result<Self> {
+        let solid = |p: &image::Rgba<u8>| p[3] >= 128;
+        let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
+        for (x, y, pixel) in image.enumerate_pixels() {
+            if solid(pixel) {
+                (left, top) = (left.min(x), top.min(y));
+                (right, bottom) = (right.max(x + 1), bottom.max(y + 1));
+            }
+        }
+        let refuse = |what: String| Error::invalid(format!("{place} {what}")).at(Stage::Detect);
+        if image.width() < SHORTEST || image.height() < SHORTEST {
+            return Err(refuse(format!(
+                "has {}×{} pixels; each side needs at least {SHORTEST}",
+                image.width(),
+                image.height()
+            )));
+        }
+        if right <= left {
+            return Err(refuse("is fully transparent: its mask leaves nothing of the character".into()));
+        }
+        if right - left < SHORTEST || bottom - top < SHORTEST {
+            return Err(refuse(format!(
+                "shows only {}×{} pixels inside its mask; each side needs at least {SHORTEST}",
+                right - left,
+                bottom - top
+            )));
+        }
+        let cut = image::imageops::crop_imm(image, left, top, right - left, bottom - top).to_image();
+        let size = grid_size(cut.width(), cut.height(), PIXELS);
+        let (mut row, mut pixels, mut alpha) = (Vec::new(), Vec::new(), Vec::new());
+        let rgb = RgbImage::from_fn(cut.width(), cut.height(), |x, y| {
+            let p = cut.get_pixel(x, y);
+            image::Rgb([p[0], p[1], p[2]])
+        });
+        shrink(&rgb, size, &mut row, &mut pixels);
+        let mask = RgbImage::from_fn(cut.width(), cut.height(), |x, y| {
+            image::Rgb([if solid(cut.get_pixel(x, y)) { 255 } else { 0 }; 3])
+        });
+        shrink(&mask, size, &mut row, &mut alpha);
+        let inside: Vec<bool> = alpha.iter().map(|a| a[0] >= 160).collect();
+        Ok(Self {
+            width: size.0,
+            height: size.1,
+            pixels,
+            masked: inside.iter().any(|i| !i),
+            inside,
+            aspect: cut.width() as f32 / cut.height() as f32,
+        })
+    }
+
+    /// The pixels of the character, for the palette.
+    pub(super) fn own_pixels(&self) -> impl Iterator<Item = [u8; 3]> {
+        self.pixels.iter().zip(&self.inside).filter(|(_, inside)| **inside).map(|(&p, _)| p)
+    }
+
+    /// How likely each palette colour is the character and not the picture's background, 0..1; and how much of
+    /// each colour stands at the centre and at the border (each adds up to 1).
+    fn foreground(&self, palette: &Palette) -> Foreground {
+        let mut centre = [0.0_f32; COLOURS];
+        let mut border = [0.0_f32; COLOURS];
+        let (edge_x, edge_y) = ((self.width / 12).max(1), (self.height / 16).max(1));
+        for (i, (&pixel, &inside)) in self.pixels.iter().zip(&self.inside).enumerate() {
+            if !inside {
+                continue;
+            }
+            let (x, y) = (i % self.width, i / self.width);
+            let away = |v: usize, n: usize| 1.0 - ((2 * v + 1) as f32 / n as f32 - 1.0).abs();
+            let weight = (0.2 + away(x, self.width)) * (0.4 + away(y, self.height).min(0.6));
+            let at_border = x < edge_x || x + edge_x >= self.width || y < edge_y;
+            let blend = palette.blend(pixel);
+            for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
+                centre[usize::from(colour)] += weight * f32::from(parts);
+                if at_border {
+                    border[usize::from(colour)] += f32::from(parts);
+                }
+            }
+        }
+        normalise(&mut centre);
+        normalise(&mut border);
+        let share = tune("border", 0.7);
+        let likely = std::array::from_fn(|k| {
+            if self.masked { 1.0 } else { (1.0 - share * border[k] / centre[k].max(1e-6)).clamp(0.0, 1.0) }
+        });
+        if self.masked {
+            border = [0.0; COLOURS];
+        }
+        Foreground { centre, border, likely }
+    }
+}
+
+struct Foreground {
+    centre: [f32; COLOURS],
+    border: [f32; COLOURS],
+    likely: [f32; COLOURS],
+}
+
+pub(super) fn normalise(histogram: &mut [f32; COLOURS]) {
+    let sum: f32 = histogram.iter().sum();
+    if sum > 0.0 {
+        for v in histogram {
+            *v /= sum;
+        }
+    }
+}
+
+/// One way a character looks, from one reference picture.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    /// For each band, the share of the whole picture that each colour covers, times the colour's weight.
+    pub bands: [[f32; COLOURS]; BANDS],
+    /// One over the sum of all of `bands`.
+    pub scale: f32,
+    /// Share of foreground strength in the picture.
+    pub density: f32,
+}
+
+/// What the search knows of a character.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    pub looks: Vec<Look>,
+    /// How much each colour counts: rare colours of the film count more.
+    pub weight: [f32; COLOURS],
+    /// How strongly each colour speaks for the character, 0..=255.
+    pub strength: [u8; COLOURS],
+    /// Lowest and highest width over height of the references.
+    pub aspects: (f32, f32),
+}
+
+/// The models of all characters. `film` is the share of each palette colour in the film.
+pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOURS]) -> Vec<Model> {
+    let parts: Vec<Vec<Foreground>> =
+        cast.iter().map(|smalls| smalls.iter().map(|s| s.foreground(palette)).collect()).collect();
+    // What each character is made of, on average.
+    let own: Vec<[f32; COLOURS]> = parts
+        .iter()
+        .map(|fs| {
+            let mut sum = [0.0; COLOURS];
+            for f in fs {
+                for k in 0..COLOURS {
+                    sum[k] += f.centre[k] * f.likely[k];
+                }
+            }
+            normalise(&mut sum);
+            sum
+        })
+        .collect();
+    let weight = std::array::from_fn(|k| 1.0 / (film[k] + tune("weight_floor", 0.002)).sqrt());
+    cast.iter()
+        .enumerate()
+        .map(|(who, smalls)| {
+            let count = parts[who].len().max(1) as f32;
+            let others = (own.len() - 1).max(1) as f32;
+            let strength: [u8; COLOURS] = std::array::from_fn(|k| {
+                let mine = parts[who]
+                    .iter()
+                    .map(|f| (f.centre[k] - tune("border", 0.7) * f.border[k]).max(0.0))
+                    .sum::<f32>()
+                    / count;
+                let other: f32 =
+                    own.iter().enumerate().filter(|(i, _)| *i != who).map(|(_, o)| o[k]).sum::<f32>()
+                        / others;
+                let ratio = mine / (film[k] + tune("others", 0.5) * other + tune("strength_floor", 0.002));
+                (ratio.min(tune("strength_max", 4.0)) / tune("strength_max", 4.0) * 255.0).round() as u8
+            });
+            let looks = smalls
+                .iter()
+                .zip(&parts[who])
+                .map(|(small, foreground)| look(small, palette, foreground, &weight, &strength))
+                .collect();
+            let aspects = smalls
+                .iter()
+                .fold((f32::INFINITY, 0.0_f32), |(low, high), s| (low.min(s.aspect), high.max(s.aspect)));
+            Model { looks, weight, strength, aspects }
+        })
+        .collect()
+}
+
+fn look(
+    small: &Small,
+    palette: &Palette,
+    foreground: &Foreground,
+    weight: &[f32; COLOURS],
+    strength: &[u8; COLOURS],
+) -> Look {
+    let mut bands = [[0.0; COLOURS]; BANDS];
+    let mut density = 0.0;
+    let unit = 1.0 / (small.pixels.len() as f32 * f32::from(PARTS));
+    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate() {
+        if !inside {
+            continue;
+        }
+        let band = &mut bands[(i / small.width) * BANDS / small.height];
+        let blend = palette.blend(pixel);
+        for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
+            let k = usize::from(colour);
+            band[k] += unit * f32::from(parts) * foreground.likely[k] * weight[k];
+            density += unit * f32::from(parts) * f32::from(strength[k]) / 255.0;
+        }
+    }
+    let sum: f32 = bands.iter().flatten().sum();
+    Look { bands, scale: 1.0 / sum.max(1e-6), density: density.max(1e-3) }
+}

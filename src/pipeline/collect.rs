@@ -1,0 +1,317 @@
+//! Phase one: from the film to candidates, as a stream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use image::{
+    ExtendedColorType, ImageEncoder, RgbImage,
+    codecs::png::{CompressionType, FilterType, PngEncoder},
+};
+
+use super::{
+    Event, Job,
+    journal::{Candidate, FailedFrame, Journal, Segment},
+};
+use crate::{
+    crop,
+    dataset::FileHash,
+    detect::CharacterDetector,
+    embed::Embedder,
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    store::{Key, PutMode},
+    types::{
+        BoundingBox, Crop, CropRecord, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome, Record,
+    },
+};
+
+/// Frames that travel together, and the gaps between them.
+#[derive(Debug, Default)]
+struct Batch {
+    frames: Vec<Frame>,
+    gaps: Vec<Gap>,
+}
+
+/// What the names of a film's records begin with, and where they come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Fingerprint of the film.
+    pub(crate) film: String,
+    /// Beginning of every id.
+    pub(crate) slug: String,
+}
+
+/// A candidate on its way: the record grows as the stages add to it.
+struct Draft {
+    record: Record,
+    cut: Option<(Crop, Vec<u8>)>,
+}
+
+/// Samples the rest of the film, journals every batch, and gives all batches, earlier ones included.
+pub(crate) async fn collect(
+    job: &Job,
+    journal: &Journal<'_>,
+    origin: &Origin,
+    info: &MediaInfo,
+    mut done: Vec<Segment>,
+) -> Result<Vec<Segment>> {
+    let mut first = done.last().map_or(0, |s| s.next);
+    if done.last().is_some_and(|s| s.end) {
+        return Ok(done);
+    }
+    job.observer.notify(&Event::Learning);
+    let learned = job.detector.learn(&*job.source).await.at(Stage::Detect)?;
+    let detector = learned.unwrap_or_else(|| Arc::clone(&job.detector));
+
+    let mut sampling = job.sampling.clone();
+    sampling.skip = sampling.skip.max(first);
+    let size = batch_size(job, &*detector, info);
+    let mut segments = batches(job.source.frames(&sampling), size)
+        .map_ok(|batch| process(job, &*detector, origin, batch))
+        .try_buffered(job.limits.in_flight)
+        .boxed();
+
+    let mut frames: u64 = done.iter().map(|s| s.frames).sum();
+    let mut candidates: u64 = done.iter().map(|s| s.candidates.len() as u64).sum();
+    while let Some(mut segment) = segments.try_next().await? {
+        segment.next = segment.next.max(first);
+        journal.append(first, &segment).await.at(Stage::Dataset)?;
+        for gap in &segment.gaps {
+            job.observer.notify(&Event::Gap { gap: gap.clone() });
+        }
+        for FailedFrame { index, reason } in &segment.failed {
+            job.observer.notify(&Event::FrameFailed { index: *index, reason: reason.clone() });
+        }
+        frames += segment.frames;
+        candidates += segment.candidates.len() as u64;
+        job.observer.notify(&Event::Collected { frames, candidates });
+        // A batch of gaps alone adds no samples: the next batch takes its place in the journal.
+        if segment.next > first || done.is_empty() {
+            first = segment.next;
+            done.push(segment);
+        } else if let Some(last) = done.last_mut() {
+            last.gaps.append(&mut segment.gaps);
+        }
+    }
+    let end = Segment { next: first + 1, end: true, ..Segment::default() };
+    journal.append(first, &end).await.at(Stage::Dataset)?;
+    done.push(end);
+    Ok(done)
+}
+
+/// As many frames as the detector takes at once and as memory allows.
+fn batch_size(job: &Job, detector: &dyn CharacterDetector, info: &MediaInfo) -> usize {
+    let frame_bytes = (info.width as usize * info.height as usize * 3).max(1);
+    // One more batch than are in flight is being filled.
+    let affordable = job.limits.frame_bytes / frame_bytes / (job.limits.in_flight + 1);
+    detector.info().max_batch.min(affordable).max(1)
+}
+
+/// Groups frames; a gap travels with its neighbours, any other error ends the stream after what came before it.
+fn batches(frames: impl Stream<Item = Result<Frame>>, size: usize) -> impl Stream<Item = Result<Batch>> {
+    frames.chunks(size).flat_map(|items| {
+        let mut batch = Batch::default();
+        let mut fatal = None;
+        for item in items {
+            match item {
+                Ok(frame) => batch.frames.push(frame),
+                Err(e) => match e.gap() {
+                    Some(gap) => batch.gaps.push(gap.clone()),
+                    None => fatal = Some(e.at(Stage::Sample)),
+                },
+            }
+        }
+        let batch = (!batch.frames.is_empty() || !batch.gaps.is_empty()).then_some(Ok(batch));
+        stream::iter(batch.into_iter().chain(fatal.map(Err)))
+    })
+}
+
+async fn process(job: &Job, detector: &dyn CharacterDetector, origin: &Origin, batch: Batch) -> Result<Segment> {
+    let mut segment = Segment {
+        next: batch.frames.last().map_or(0, |f| f.index + 1),
+        frames: batch.frames.len() as u64,
+        gaps: batch.gaps,
+        ..Segment::default()
+    };
+    let mut found = Vec::new();
+    for (frame, answer) in batch.frames.iter().zip(detect(detector, &batch.frames).await?) {
+        match answer {
+            Ok(detections) => {
+                segment.with_detections += u64::from(!detections.is_empty());
+                found.push((frame.clone(), detections));
+            }
+            Err(e) => segment.failed.push(FailedFrame { index: frame.index, reason: e.to_string() }),
+        }
+    }
+    drop(batch.frames);
+
+    let (policy, origin) = (job.crop.clone(), origin.clone());
+    let mut drafts = crate::blocking(move || {
+        let mut drafts = Vec::new();
+        for (frame, detections) in found {
+            for number in 0..detections.len() {
+                drafts.push(draft(&origin, &policy, &frame, &detections, number)?);
+            }
+        }
+        Ok(drafts)
+    })
+    .await
+    .at(Stage::Crop)?;
+
+    let vectors = embed(&*job.embedder, &mut drafts).await?;
+    for (draft, vector) in drafts.into_iter().zip(vectors) {
+        if let (Some(crop), Some((_, body))) = (&draft.record.crop, draft.cut) {
+            // Names carry the content's hash: writing again writes the same bytes.
+            let key = Key::new(crop.image.as_str())?;
+            job.store.put(&key, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Dataset)?;
+        }
+        segment.candidates.push(Candidate { record: draft.record, vector });
+    }
+    Ok(segment)
+}
+
+/// Whether a failure is about the item at hand, so that the others may still succeed.
+pub(crate) fn is_about_the_item(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::Decode | ErrorKind::ContentFiltered | ErrorKind::Unsupported
+    )
+}
+
+/// Detects in a batch; when the batch is refused, in each frame alone, so that one bad frame stays alone.
+async fn detect(detector: &dyn CharacterDetector, frames: &[Frame]) -> Result<Vec<Result<Vec<Detection>>>> {
+    if frames.is_empty() {
+        return Ok(Vec::new());
+    }
+    match detect_aligned(detector, frames).await {
+        Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+        Err(e) if !is_about_the_item(&e) => Err(e),
+        Err(e) if frames.len() == 1 => Ok(vec![Err(e)]),
+        Err(_) => {
+            let mut answers = Vec::new();
+            for frame in frames.chunks(1) {
+                match detect_aligned(detector, frame).await {
+                    Ok(mut answer) => answers.push(Ok(answer.pop().unwrap_or_default())),
+                    Err(e) if is_about_the_item(&e) => answers.push(Err(e)),
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(answers)
+        }
+    }
+}
+
+async fn detect_aligned(detector: &dyn CharacterDetector, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
+    let answers = detector.detect(frames).await.at(Stage::Detect)?;
+    if answers.len() != frames.len() {
+        return Err(Error::internal(format!(
+            "the detector {} answered {} of {} frames",
+            detector.info().name,
+            answers.len(),
+            frames.len()
+        ))
+        .at(Stage::Detect));
+    }
+    Ok(answers)
+}
+
+/// Cuts one detection out of its frame.
+fn draft(
+    origin: &Origin,
+    policy: &crop::CropPolicy,
+    frame: &Frame,
+    detections: &[Detection],
+    number: usize,
+) -> Result<Draft> {
+    let detection = &detections[number];
+    let (seconds, micros) = (frame.time.as_secs(), frame.time.subsec_micros());
+    let mut record = Record {
+        id: format!("{}-{seconds:05}.{micros:06}-{number}", origin.slug),
+        film: origin.film.clone(),
+        frame: FrameRecord {
+            index: frame.index,
+            time: frame.time,
+            width: frame.width(),
+            height: frame.height(),
+        },
+        detection: detection.clone(),
+        outcome: if detection.character.is_some() { Outcome::Kept } else { Outcome::Unsure },
+        crop: None,
+        subjects: Vec::new(),
+        embedding: None,
+        caption: None,
+    };
+    let plan = match policy.plan(detection.bounding_box, frame.width(), frame.height()) {
+        Ok(plan) => plan,
+        Err(reason) => {
+            record.outcome = Outcome::Skipped { reason: reason.to_string() };
+            return Ok(Draft { record, cut: None });
+        }
+    };
+    let others: Vec<BoundingBox> =
+        detections.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, d)| d.bounding_box).collect();
+    let crop = crop::cut(frame, &plan);
+    let body = encode_png(&crop.image)?;
+    let file = FileHash::of(&body);
+    let hash = &file.sha256["sha256:".len()..][..8];
+    record.crop = Some(CropRecord {
+        image: format!("images/{}-{hash}.png", record.id),
+        sha256: file.sha256.clone(),
+        size_bytes: file.size_bytes,
+        rect: crop.rect,
+        width: crop.image.width(),
+        height: crop.image.height(),
+        scale: crop.scale,
+        quality: crop::measure(frame, detection.bounding_box, &others),
+    });
+    record.subjects = crop::subjects_in(plan.rect, frame.width(), frame.height(), detections, number);
+    Ok(Draft { record, cut: Some((crop, body)) })
+}
+
+fn encode_png(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    PngEncoder::new_with_quality(&mut body, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8)
+        .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
+    Ok(body)
+}
+
+/// One vector a draft, `None` for drafts without a picture or whose picture was refused.
+async fn embed(embedder: &dyn Embedder, drafts: &mut [Draft]) -> Result<Vec<Option<Vec<f32>>>> {
+    let model = embedder.info().model;
+    let mut vectors = vec![None; drafts.len()];
+    let with_picture: Vec<usize> = (0..drafts.len()).filter(|&i| drafts[i].cut.is_some()).collect();
+    let mut queue: Vec<Vec<usize>> =
+        with_picture.chunks(embedder.info().max_batch.max(1)).rev().map(<[usize]>::to_vec).collect();
+    while let Some(group) = queue.pop() {
+        let crops: Vec<Crop> =
+            group.iter().filter_map(|&i| drafts[i].cut.as_ref().map(|(crop, _)| crop.clone())).collect();
+        match embedder.embed(&crops).await.at(Stage::Embed) {
+            Ok(rows) if rows.len() == group.len() && rows.dimensions() == embedder.dimensions() => {
+                for (row, &i) in rows.view().rows().into_iter().zip(&group) {
+                    vectors[i] = Some(row.to_vec());
+                    // The row's number is known when all candidates are.
+                    drafts[i].record.embedding = Some(EmbeddingRow { model: model.clone(), row: 0 });
+                }
+            }
+            Ok(rows) => {
+                return Err(Error::internal(format!(
+                    "the embedder {model} answered {}×{} for {} crops of {} dimensions",
+                    rows.len(),
+                    rows.dimensions(),
+                    group.len(),
+                    embedder.dimensions()
+                ))
+                .at(Stage::Embed));
+            }
+            Err(e) if is_about_the_item(&e) && group.len() > 1 => {
+                queue.extend(group.iter().rev().map(|&i| vec![i]));
+            }
+            Err(e) if is_about_the_item(&e) => {
+                drafts[group[0]].record.outcome = Outcome::Failed { reason: e.to_string() };
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(vectors)
+}

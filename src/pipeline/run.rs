@@ -1,0 +1,266 @@
+//! One run: open, collect, select, write.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+
+use super::{
+    Event, Job, Report,
+    collect::{self, Origin},
+    journal::{Journal, Segment},
+    select,
+};
+use crate::{
+    dataset::{
+        CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header, RECORDS, SCHEMA_VERSION,
+        SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
+    },
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    source::{Policy, Sampling},
+    store::{Key, PutMode, Store, slug},
+    types::{Embeddings, Gap, MediaInfo, Outcome, Record, Usage},
+};
+
+/// What is known before the first frame.
+pub(crate) struct Opening {
+    pub(crate) film: FilmHeader,
+    pub(crate) settings: Settings,
+    pub(crate) selection: SelectSettings,
+    pub(crate) expected_frames: Option<u64>,
+    pub(crate) state: State,
+}
+
+/// How much is done already.
+pub(crate) enum State {
+    /// Everything.
+    Finished(Box<Header>),
+    /// The candidates; the selection or the captions have other settings.
+    Collected,
+    /// So many batches.
+    Started(Vec<Segment>),
+}
+
+/// Everything that is known of the film, whether it comes from the journal or from a finished dataset.
+struct Collected {
+    records: Vec<Record>,
+    vectors: Embeddings,
+    counts: Counts,
+    gaps: Vec<Gap>,
+}
+
+/// Looks at the film and at the store. Writes nothing.
+pub(crate) async fn open(job: &Job) -> Result<Opening> {
+    let info = job.source.probe().await.at(Stage::Sample)?;
+    let fingerprint = job.source.fingerprint().await.at(Stage::Sample)?;
+    let settings = Settings {
+        sampling: job.sampling.clone(),
+        detector: job.detector.info(),
+        crop: job.crop.clone(),
+        embedder: job.embedder.info(),
+    };
+    let selection = SelectSettings {
+        deduper: job.deduper.info(job.embedder.default_min_similarity()),
+        captioner: job.captioner.info(),
+    };
+    let expected_frames = expected_frames(&job.sampling, &info);
+    let header = Header::read(&*job.store).await?;
+    let state = match header {
+        Some(header) if header.film.fingerprint != fingerprint => {
+            let place = job.store.uri(&Key::new(HEADER)?);
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "{place} belongs to another film ({}); choose another place for the dataset of {}",
+                    header.film.info.name, info.name
+                ),
+            )
+            .at(Stage::Dataset));
+        }
+        Some(header) if header.settings == settings => {
+            let whole = Dataset::open(Arc::clone(&job.store)).await.is_ok();
+            if whole && header.selection == selection { State::Finished(Box::new(header)) } else { State::Collected }
+        }
+        _ => State::Started(journal(job, &fingerprint, &settings)?.read().await.at(Stage::Dataset)?),
+    };
+    Ok(Opening { film: FilmHeader { fingerprint, info }, settings, selection, expected_frames, state })
+}
+
+fn journal<'a>(job: &'a Job, fingerprint: &str, settings: &Settings) -> Result<Journal<'a>> {
+    let film: String = fingerprint.chars().filter(char::is_ascii_hexdigit).skip(3).take(16).collect();
+    Journal::new(&*job.store, &format!("{film}-{}", settings.hash()?))
+}
+
+pub(crate) async fn run(job: Job) -> Result<Report> {
+    let opening = open(&job).await?;
+    let Opening { film, settings, selection, expected_frames, state } = opening;
+    job.observer.notify(&Event::Opened { film: film.info.clone(), expected_frames });
+    let contact_sheet_uri = job.store.uri(&Key::new(CONTACT_SHEET)?);
+
+    let mut collected = match state {
+        State::Finished(header) => {
+            tidy(&job).await?;
+            let report = Report {
+                counts: header.counts,
+                gaps: header.gaps,
+                usage: Usage::default(),
+                unchanged: true,
+                contact_sheet: contact_sheet_uri,
+            };
+            job.observer.notify(&Event::Finished { report: report.clone() });
+            return Ok(report);
+        }
+        State::Collected => {
+            let collected = read_collected(&job).await?;
+            job.observer.notify(&Event::Resumed { frames: collected.counts.frames });
+            collected
+        }
+        State::Started(segments) => {
+            let journal = journal(&job, &film.fingerprint, &settings)?;
+            if let Some(last) = segments.last() {
+                job.observer.notify(&Event::Resumed { frames: last.next });
+            } else {
+                // Fails now, not after an hour of work, where nothing can be written.
+                probe_store(&*job.store).await.at(Stage::Dataset)?;
+            }
+            let stem = film.info.name.rsplit_once('.').map_or(film.info.name.as_str(), |(stem, _)| stem);
+            let origin = Origin { film: film.fingerprint.clone(), slug: slug(stem) };
+            gather(&job, collect::collect(&job, &journal, &origin, &film.info, segments).await?)?
+        }
+    };
+
+    select::reset(&mut collected.records);
+    select::dedupe(&job, &mut collected.records, &collected.vectors).await?;
+    let usage = select::caption(&job, &mut collected.records).await?;
+    count(&mut collected.counts, &collected.records);
+
+    let records = to_jsonl(&collected.records)?;
+    let embeddings = to_npy(&collected.vectors.view().to_owned())?;
+    let header = Header {
+        schema_version: SCHEMA_VERSION,
+        film,
+        settings,
+        selection,
+        counts: collected.counts,
+        gaps: collected.gaps,
+        usage,
+        records: FileHash::of(&records),
+        embeddings: FileHash::of(&embeddings),
+    };
+    let sheet = contact_sheet(&header, &collected.records);
+    let json = header.to_json()?;
+    // The header last: a dataset with a fitting header is complete.
+    for (name, body) in
+        [(EMBEDDINGS, embeddings), (RECORDS, records), (CONTACT_SHEET, sheet.into_bytes()), (HEADER, json)]
+    {
+        job.store.put(&Key::new(name)?, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Dataset)?;
+    }
+    // The journal goes last: while it is there, an interrupted cleaning is noticed.
+    remove_orphans(&*job.store, &collected.records).await.at(Stage::Dataset)?;
+    Journal::clear(&*job.store).await.at(Stage::Dataset)?;
+
+    let report = Report {
+        counts: header.counts,
+        gaps: header.gaps,
+        usage,
+        unchanged: false,
+        contact_sheet: contact_sheet_uri,
+    };
+    job.observer.notify(&Event::Finished { report: report.clone() });
+    Ok(report)
+}
+
+/// Finishes the cleaning of a run that was stopped after its last file.
+async fn tidy(job: &Job) -> Result<()> {
+    let work: Vec<_> = job.store.list(Some(&Key::new("work")?)).try_collect().await.at(Stage::Dataset)?;
+    if work.is_empty() {
+        return Ok(());
+    }
+    let dataset = Dataset::open(Arc::clone(&job.store)).await?;
+    remove_orphans(&*job.store, dataset.records()).await.at(Stage::Dataset)?;
+    Journal::clear(&*job.store).await.at(Stage::Dataset)
+}
+
+/// The candidates of a finished dataset. `records.jsonl` counts, even where a crash kept the header from following.
+async fn read_collected(job: &Job) -> Result<Collected> {
+    let header = Header::read(&*job.store).await?.ok_or_else(|| Error::internal("the header disappeared"))?;
+    let body = job.store.get(&Key::new(RECORDS)?).await.at(Stage::Dataset)?;
+    let records = crate::dataset::from_jsonl(&body, RECORDS).at(Stage::Dataset)?;
+    let vectors = crate::dataset::from_npy(&job.store.get(&Key::new(EMBEDDINGS)?).await.at(Stage::Dataset)?)?;
+    let vectors = Embeddings::from_unit_rows(&header.settings.embedder.model, vectors);
+    Ok(Collected { records, vectors, counts: header.counts, gaps: header.gaps })
+}
+
+/// Joins the journal's batches and numbers the vectors.
+fn gather(job: &Job, segments: Vec<Segment>) -> Result<Collected> {
+    let mut counts = Counts::default();
+    let (mut records, mut rows, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    for segment in segments {
+        counts.frames += segment.frames;
+        counts.frames_failed += segment.failed.len() as u64;
+        counts.frames_with_detections += segment.with_detections;
+        // A resumed run may come across the same gap again.
+        for gap in segment.gaps {
+            if !gaps.contains(&gap) {
+                gaps.push(gap);
+            }
+        }
+        for candidate in segment.candidates {
+            let mut record = candidate.record;
+            if let (Some(embedding), Some(vector)) = (&mut record.embedding, candidate.vector) {
+                embedding.row = u32::try_from(rows.len())
+                    .map_err(|_| Error::new(ErrorKind::Unsupported, "more than 4 billion candidates"))?;
+                rows.push(vector);
+            }
+            records.push(record);
+        }
+    }
+    let vectors = select::matrix(rows, job.embedder.dimensions())?;
+    let vectors = Embeddings::from_unit_rows(&job.embedder.info().model, vectors);
+    Ok(Collected { records, vectors, counts, gaps })
+}
+
+fn count(counts: &mut Counts, records: &[Record]) {
+    let of = |name: &str| records.iter().filter(|r| r.outcome.as_str() == name).count() as u64;
+    counts.records = records.len() as u64;
+    counts.kept = of("kept");
+    counts.duplicates = of("duplicate");
+    counts.unsure = of("unsure");
+    counts.skipped = of("skipped");
+    counts.failed = of("failed");
+    counts.characters.clear();
+    for subject in records.iter().filter(|r| r.outcome == Outcome::Kept).flat_map(|r| &r.subjects) {
+        *counts.characters.entry(subject.character.clone()).or_default() += 1;
+    }
+}
+
+/// How many frames a sampling gives, as far as the film tells its length.
+fn expected_frames(sampling: &Sampling, info: &MediaInfo) -> Option<u64> {
+    let length = info.duration?;
+    let start = sampling.start.unwrap_or_default();
+    let seconds = sampling.end.unwrap_or(length).min(length).saturating_sub(start).as_secs_f64();
+    let frames = match &sampling.policy {
+        Policy::Every(interval) => (seconds / interval.as_secs_f64() - 1e-9).ceil().max(0.0) as u64,
+        Policy::At(times) => times.iter().filter(|&&t| t >= start && t < length).count() as u64,
+        Policy::All => (seconds * info.frame_rate?).round() as u64,
+        Policy::Keyframes => return None,
+    };
+    Some(frames.min(sampling.limit.unwrap_or(u64::MAX)))
+}
+
+/// Tries to write, and leaves nothing behind.
+async fn probe_store(store: &dyn Store) -> Result<()> {
+    let key = Key::new("work/writable")?;
+    store.put(&key, Bytes::new(), PutMode::Overwrite).await?;
+    store.delete(&key).await
+}
+
+/// Removes images that no record names: leftovers of a run with other settings.
+async fn remove_orphans(store: &dyn Store, records: &[Record]) -> Result<()> {
+    let named: HashSet<&str> = records.iter().filter_map(|r| r.crop.as_ref()).map(|c| c.image.as_str()).collect();
+    let images: Vec<_> = store.list(Some(&Key::new("images")?)).try_collect().await?;
+    for object in images.iter().filter(|o| !named.contains(o.key.as_str())) {
+        store.delete(&object.key).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! One binary for all integration tests.
+
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+//mod build_command;
+mod conformance;
+mod pipeline;

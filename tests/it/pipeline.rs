@@ -1,0 +1,316 @@
+//! The whole job over fakes: order, resuming, re-selecting, failures that stay alone.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{TryStreamExt, stream::BoxStream};
+use picchu::{
+    CharacterDetector, Error, ErrorKind, FrameSource, Pipeline, Result, Sampling, Store,
+    dataset::Dataset,
+    dedupe::CosineDeduper,
+    pipeline::{Event, Limits},
+    store::{Key, MemoryStore, PutMode},
+    testing::{FakeCaptioner, FakeDetector, FakeEmbedder, FaultyStore, SyntheticFilm},
+    types::{Detection, Frame, Gap, MediaInfo, Outcome, ProviderInfo},
+};
+
+fn job(seconds: u64, store: &Arc<dyn Store>) -> Pipeline {
+    over(Arc::new(SyntheticFilm::new(seconds)), store)
+}
+
+fn over(source: Arc<dyn FrameSource>, store: &Arc<dyn Store>) -> Pipeline {
+    Pipeline::new(source)
+        .detect(Arc::new(FakeDetector::new("Mayu")))
+        .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(0.9999).unwrap()))
+        .caption(Arc::new(FakeCaptioner))
+        .store(Arc::clone(store))
+}
+
+fn memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}
+
+/// Everything in a store, as bytes.
+async fn content(store: &Arc<dyn Store>) -> Vec<(String, Bytes)> {
+    let objects: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let mut all = Vec::new();
+    for object in objects {
+        all.push((object.key.to_string(), store.get(&object.key).await.unwrap()));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_film_becomes_a_dataset_with_its_lineage() {
+    let store = memory();
+    let report = job(12, &store).run().await.unwrap();
+    assert_eq!((report.counts.frames, report.counts.records), (12, 12));
+    assert!(report.counts.kept > 0 && report.counts.kept + report.counts.duplicates == 12);
+    let dataset = Dataset::open(store).await.unwrap();
+    assert_eq!(dataset.embeddings().await.unwrap().len(), 12);
+    for record in dataset.records() {
+        let crop = record.crop.as_ref().unwrap();
+        let image = dataset.image(record).await.unwrap();
+        assert_eq!((image.width(), image.height()), (crop.width, crop.height));
+        assert_eq!(record.subjects[0].character, "Mayu");
+        match &record.outcome {
+            Outcome::Kept => assert!(record.caption.as_ref().unwrap().text.contains("Mayu")),
+            Outcome::Duplicate { covered_by, similarity } => {
+                assert!(dataset.get(covered_by).unwrap().is_kept() && *similarity >= 0.9999);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn equal_jobs_give_equal_bytes_whatever_is_in_flight() {
+    let mut contents = Vec::new();
+    for in_flight in [1, 2, 5] {
+        let store = memory();
+        let limits = Limits { in_flight, frame_bytes: 4 << 20 };
+        job(15, &store).limits(limits).run().await.unwrap();
+        contents.push(content(&store).await);
+    }
+    assert_eq!(contents[0], contents[1]);
+    assert_eq!(contents[0], contents[2]);
+    assert!(contents[0].iter().all(|(key, _)| !key.starts_with("work/")), "nothing unfinished is left");
+}
+
+/// A film that counts how many frames were taken from it.
+#[derive(Debug)]
+struct Counted(SyntheticFilm, Arc<AtomicUsize>);
+
+#[async_trait]
+impl FrameSource for Counted {
+    async fn probe(&self) -> Result<MediaInfo> {
+        self.0.probe().await
+    }
+
+    async fn fingerprint(&self) -> Result<String> {
+        self.0.fingerprint().await
+    }
+
+    fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
+        let taken = Arc::clone(&self.1);
+        Box::pin(self.0.frames(sampling).inspect_ok(move |_| {
+            taken.fetch_add(1, Ordering::SeqCst);
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_does_nothing_and_another_threshold_decodes_nothing() {
+    let store = memory();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let run = |min_similarity: f64| {
+        over(Arc::new(Counted(SyntheticFilm::new(20), Arc::clone(&taken))), &store)
+            .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(min_similarity).unwrap()))
+            .run()
+    };
+    let strict = run(0.9999).await.unwrap();
+    assert_eq!(taken.load(Ordering::SeqCst), 20);
+    let before = content(&store).await;
+    assert!(run(0.9999).await.unwrap().unchanged);
+    assert_eq!(before, content(&store).await);
+    let loose = run(0.9).await.unwrap();
+    assert!(!loose.unchanged && loose.counts.kept < strict.counts.kept);
+    run(0.9999).await.unwrap();
+    assert_eq!(before, content(&store).await, "back to the first threshold, back to the first bytes");
+    assert_eq!(taken.load(Ordering::SeqCst), 20, "nothing was decoded again");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_anywhere_ends_in_the_same_bytes() {
+    let whole = memory();
+    job(14, &whole).run().await.unwrap();
+    let expected = content(&whole).await;
+    for writes in 0..40 {
+        let store = memory();
+        let faulty: Arc<dyn Store> =
+            Arc::new(FaultyStore::new(Arc::clone(&store), writes, ErrorKind::QuotaExceeded));
+        let stopped = job(14, &faulty).run().await;
+        if let Err(e) = &stopped {
+            assert_eq!(e.kind(), ErrorKind::QuotaExceeded);
+        }
+        job(14, &store).run().await.unwrap();
+        assert_eq!(content(&store).await, expected, "stopped after {writes} writes");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_goes_on_where_it_was() {
+    let store = memory();
+    let faulty: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&store), 13, ErrorKind::Unavailable));
+    job(14, &faulty).run().await.unwrap_err();
+    let taken = Arc::new(AtomicUsize::new(0));
+    over(Arc::new(Counted(SyntheticFilm::new(14), Arc::clone(&taken))), &store).run().await.unwrap();
+    let taken = taken.load(Ordering::SeqCst);
+    assert!((1..14).contains(&taken), "{taken} frames were taken again");
+}
+
+#[tokio::test]
+async fn another_films_dataset_is_left_alone() {
+    let store = memory();
+    job(5, &store).run().await.unwrap();
+    let before = content(&store).await;
+    let error = job(6, &store).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert!(error.to_string().contains("belongs to another film"));
+    assert_eq!(before, content(&store).await);
+}
+
+#[tokio::test]
+async fn other_settings_make_the_dataset_anew_and_leave_no_orphans() {
+    let store = memory();
+    job(10, &store).run().await.unwrap();
+    let crop = picchu::CropPolicy::default().pad(0.4);
+    job(10, &store).crop(crop.clone()).run().await.unwrap();
+    let fresh = memory();
+    job(10, &fresh).crop(crop).run().await.unwrap();
+    assert_eq!(content(&store).await, content(&fresh).await);
+}
+
+/// Refuses every batch that holds one frame, like a service that cannot read a picture.
+#[derive(Debug)]
+struct Refuses(u64, FakeDetector);
+
+#[async_trait]
+impl CharacterDetector for Refuses {
+    fn info(&self) -> ProviderInfo {
+        self.1.info()
+    }
+
+    async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
+        if frames.iter().any(|f| f.index == self.0) {
+            return Err(Error::invalid("this picture cannot be read"));
+        }
+        self.1.detect(frames).await
+    }
+}
+
+#[tokio::test]
+async fn one_bad_frame_stays_alone() {
+    let store = memory();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let report = job(9, &store)
+        .detect(Arc::new(Refuses(6, FakeDetector::new("Mayu"))))
+        .on_event(move |e| seen.lock().unwrap().push(e.clone()))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((report.counts.frames, report.counts.frames_failed, report.counts.records), (9, 1, 8));
+    let events = events.lock().unwrap();
+    assert!(events.iter().any(|e| matches!(e, Event::FrameFailed { index: 6, .. })));
+    assert!(matches!(events.last(), Some(Event::Finished { .. })));
+}
+
+/// A film with a stretch that cannot be decoded, and an optional bad end.
+#[derive(Debug)]
+struct Broken {
+    fatal: bool,
+}
+
+#[async_trait]
+impl FrameSource for Broken {
+    async fn probe(&self) -> Result<MediaInfo> {
+        SyntheticFilm::new(8).probe().await
+    }
+
+    async fn fingerprint(&self) -> Result<String> {
+        Ok("sha256:broken".into())
+    }
+
+    fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
+        let fatal = self.fatal;
+        let frames = SyntheticFilm::new(8).frames(sampling);
+        Box::pin(futures::StreamExt::map(frames, move |frame| {
+            let frame = frame?;
+            match frame.index {
+                3 => {
+                    let gap = Gap { from: frame.time, until: None, reason: "flipped bits".into() };
+                    Err(Error::new(ErrorKind::Decode, "flipped bits").with_gap(gap))
+                }
+                7 if fatal => Err(Error::new(ErrorKind::Unavailable, "the disk went away")),
+                _ => Ok(frame),
+            }
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_and_the_rest_is_delivered() {
+    let store = memory();
+    let report = over(Arc::new(Broken { fatal: false }), &store).run().await.unwrap();
+    assert_eq!((report.counts.frames, report.gaps.len()), (7, 1));
+    assert_eq!(report.gaps[0].reason, "flipped bits");
+    assert!(over(Arc::new(Broken { fatal: false }), &store).run().await.unwrap().unchanged);
+}
+
+#[tokio::test]
+async fn a_fatal_error_keeps_what_was_done() {
+    let store = memory();
+    let error = over(Arc::new(Broken { fatal: true }), &store).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.is_retryable());
+    assert!(content(&store).await.iter().any(|(key, _)| key.starts_with("work/")));
+    assert_eq!(Dataset::open(Arc::clone(&store)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let report = over(Arc::new(Broken { fatal: false }), &store).run().await.unwrap();
+    assert_eq!(report.counts.frames, 7);
+}
+
+#[tokio::test]
+async fn a_film_without_the_cast_gives_a_valid_empty_dataset() {
+    /// Sees nobody.
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait]
+    impl CharacterDetector for Nobody {
+        fn info(&self) -> ProviderInfo {
+            ProviderInfo::new("nobody", "nobody").max_batch(8)
+        }
+
+        async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
+            Ok(vec![Vec::new(); frames.len()])
+        }
+    }
+    let store = memory();
+    let report = job(6, &store).detect(Arc::new(Nobody)).run().await.unwrap();
+    assert_eq!((report.counts.frames, report.counts.records), (6, 0));
+    let dataset = Dataset::open(store).await.unwrap();
+    assert_eq!(dataset.embeddings().await.unwrap().view().dim(), (0, 12));
+}
+
+#[tokio::test]
+async fn a_broken_dataset_is_named_and_mended_by_the_same_run() {
+    let store = memory();
+    job(6, &store).run().await.unwrap();
+    let before = content(&store).await;
+    let records = Key::new("records.jsonl").unwrap();
+    let mut body = store.get(&records).await.unwrap().to_vec();
+    body.truncate(body.len() - 20);
+    store.put(&records, body.into(), PutMode::Overwrite).await.unwrap();
+    let error = Dataset::open(Arc::clone(&store)).await.unwrap_err();
+    assert!(error.to_string().contains("records.jsonl"), "{error}");
+    let error = job(6, &store).run().await.unwrap_err();
+    assert!(error.to_string().contains("records.jsonl, line 6"), "{error}");
+    store.put(&records, before.iter().find(|(k, _)| k == "records.jsonl").unwrap().1.clone(), PutMode::Overwrite).await.unwrap();
+    assert!(job(6, &store).run().await.unwrap().unchanged);
+}
+
+#[tokio::test]
+async fn explaining_writes_nothing() {
+    let store = memory();
+    let explanation = job(6, &store).explain().await.unwrap();
+    assert_eq!(explanation.expected_frames, Some(6));
+    assert!(explanation.to_string().contains("to do"));
+    assert!(content(&store).await.is_empty());
+    job(6, &store).run().await.unwrap();
+    assert!(!job(6, &store).explain().await.unwrap().to_string().contains("to do"));
+}
