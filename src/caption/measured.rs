@@ -386,7 +386,7 @@ fn extent(person: &Named, words: &mut Words) -> String {
     if share >= 0.92 {
         return format!("{verb} nearly the full {side} of the picture");
     }
-    let amount = if words.next() % 2 == 0 {
+    let amount = if words.next().is_multiple_of(2) {
         format!("{} percent", (share * 20.0).round() * 5.0)
     } else {
         fraction(share).to_owned()
