@@ -6,3 +6,5 @@ mod architecture;
 //mod build_command;
 mod conformance;
 mod pipeline;
+#[cfg(feature = "video")]
+mod video;
