@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
-//mod build_command;
+mod build_command;
 mod conformance;
+mod dedupe;
 mod pipeline;
 #[cfg(feature = "video")]
 mod video;
