@@ -920,3 +920,7 @@ impl<'p> Nearest<'p> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "space_tests.rs"]
+mod tests;
