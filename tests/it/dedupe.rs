@@ -255,6 +255,9 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let len = if dim > 1000 { len.min(60) } else { len };
+        // Directions that differ in the last bit of a float32 are at 1 up to the rounding of float64 itself.
+        let last_bit = min_similarity >= 1.0 && matches!(data, Data::AtThreshold);
+        let min_similarity = if last_bit { 0.999 } else { min_similarity };
         let x = rows(data, len, dim, min_similarity, seed);
         let options = Options::default().threads(threads).kernel(Kernel::available()[kernel]);
         check(x.view(), min_similarity, &options, seed);
