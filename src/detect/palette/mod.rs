@@ -343,7 +343,7 @@ fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
             if close
                 && owner.who != claim.who
                 && owner.rival.is_none()
-                && claim.confidence >= 0.5
+                && claim.confidence >= UNSURE
                 && owner.window.iou(claim.window) > 0.5
             {
                 owner.rival = Some((claim.who, claim.confidence));
