@@ -21,8 +21,12 @@ use picchu::embed::LayoutEmbedder;
 
 const THRESHOLDS: [f32; 5] = [0.85, 0.90, 0.92, 0.94, 0.96];
 
+const CORE: [&str; 6] =
+    ["shift up", "shift down", "half size", "JPEG quality 30", "8 % brighter", "slight blur"];
+
 struct Picture {
     scene: usize,
+    file: PathBuf,
     vector: Vec<f32>,
     core: Vec<Vec<f32>>,
     hard: Vec<Vec<f32>>,
@@ -41,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.sort();
         for file in files {
             let frame = image::open(&file)?.to_rgb8();
-            pictures.push(measure(scene, &frame)?);
+            pictures.push(measure(scene, &frame, file)?);
             last = Some(frame);
         }
     }
@@ -83,9 +87,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             other.len()
         );
     }
-    let least = core.iter().copied().fold(1.0, f32::min);
     let most = other.iter().copied().fold(-1.0, f32::max);
-    println!("lowest core similarity {least:.4}, highest of two scenes {most:.4}");
+    println!("highest similarity of two scenes {most:.4}; lowest under small changes:");
+    let mut worst: Vec<_> = core.iter().enumerate().collect();
+    worst.sort_by(|a, b| a.1.total_cmp(b.1));
+    for (number, similarity) in worst.into_iter().take(3) {
+        let (picture, change) = (&pictures[number / CORE.len()], CORE[number % CORE.len()]);
+        println!("  {similarity:.4}  {change}  {}", picture.file.display());
+    }
 
     if let Some(frame) = last {
         let crop = resize(&frame, 512, 512, FilterType::Triangle);
@@ -103,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Describes the centre of a frame and its changed copies.
-fn measure(scene: usize, frame: &RgbImage) -> Result<Picture, Box<dyn Error>> {
+fn measure(scene: usize, frame: &RgbImage, file: PathBuf) -> Result<Picture, Box<dyn Error>> {
     let (width, height) = (frame.width() * 4 / 5, frame.height() * 4 / 5);
     let (x, y) = ((frame.width() - width) / 2, (frame.height() - height) / 2);
     let window = |dx: f32, dy: f32, zoom: f32| {
@@ -122,7 +131,7 @@ fn measure(scene: usize, frame: &RgbImage) -> Result<Picture, Box<dyn Error>> {
     let bright = RgbImage::from_fn(width, height, |x, y| {
         Rgb(image.get_pixel(x, y).0.map(|v| (f32::from(v) * 1.08).min(255.0) as u8))
     });
-    let core = [
+    let core: [RgbImage; CORE.len()] = [
         window(shift, -shift, 1.0),
         window(-shift, shift, 1.0),
         scaled(0.5),
@@ -133,6 +142,7 @@ fn measure(scene: usize, frame: &RgbImage) -> Result<Picture, Box<dyn Error>> {
     let hard = [window(far, 0.0, 1.0), window(0.0, 0.0, 1.06), scaled(0.35)];
     Ok(Picture {
         scene,
+        file,
         vector: unit(&image),
         core: core.iter().map(unit).collect(),
         hard: hard.iter().map(unit).collect(),

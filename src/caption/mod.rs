@@ -1,11 +1,18 @@
 //! Words for crops.
 
+mod facts;
+mod lint;
+mod measured;
+
 use async_trait::async_trait;
 
 use crate::{
     error::Result,
     types::{Caption, CaptionRequest, ProviderInfo},
 };
+
+pub use lint::check;
+pub use measured::MeasuredCaptioner;
 
 /// Fewest and most characters of a caption, as the strictest trainer counts them.
 pub const CAPTION_CHARS: (usize, usize) = (3, 1024);

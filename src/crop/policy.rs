@@ -241,8 +241,8 @@ fn shrink(short: u32, aspect: f64) -> u32 {
 struct Padded {
     /// First pixel of the character, and the one after its last.
     character: (u32, u32),
-    /// First pixel of the padded box, and the one after its last.
-    padded: (u32, u32),
+    /// The same of the box with its padding, inside the frame.
+    with_room: (u32, u32),
     frame: u32,
 }
 
@@ -252,18 +252,19 @@ impl Padded {
         let end = start + length;
         Self {
             character: (start, end),
-            padded: (start.saturating_sub(room), end.saturating_add(room).min(frame)),
+            with_room: (start.saturating_sub(room), end.saturating_add(room).min(frame)),
             frame,
         }
     }
 
     fn length(&self) -> u32 {
-        self.padded.1 - self.padded.0
+        self.with_room.1 - self.with_room.0
     }
 
     /// First pixel of a window of `length` around the padded box, inside the frame, that holds the character.
     fn place(&self, length: u32) -> u32 {
-        let centred = (u64::from(self.padded.0) + u64::from(self.padded.1)).saturating_sub(length.into()) / 2;
+        let centred =
+            (u64::from(self.with_room.0) + u64::from(self.with_room.1)).saturating_sub(length.into()) / 2;
         (centred as u32)
             .max(self.character.1.saturating_sub(length))
             .min(self.character.0)

@@ -6,7 +6,7 @@ use crate::types::{BoundingBox, Frame, PixelRect, Quality};
 pub const TRAINING_SIDE: f32 = 512.0;
 
 /// Scan lines of the box that are looked at, at most, in each direction.
-const LINES: usize = 512;
+const LINES: usize = 256;
 /// Least rise of an edge, in luma levels.
 const RISE: i32 = 24;
 /// Fewest edges that tell something of a direction.

@@ -28,7 +28,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> picchu::Result<()> {
 /// let picture = |shift: u32| {
-///     let image = RgbImage::from_fn(512, 512, |x, y| Rgb([((x + shift) / 2) as u8, (y / 2) as u8, 90]));
+///     let image = RgbImage::from_fn(512, 512, |x, y| Rgb([((x + shift) / 3) as u8, (y / 3) as u8, 90]));
 ///     Crop { rect: PixelRect::new(0, 0, 512, 512), scale: 1.0, image: image.into() }
 /// };
 /// let embedder = LayoutEmbedder::new();
@@ -213,7 +213,9 @@ fn fill_colours(small: &Small, out: &mut [f32]) {
         }
     }
     for (channel, mean) in out.chunks_exact_mut(CELLS).zip(mean) {
-        channel.iter_mut().for_each(|v| *v -= mean);
+        for value in channel {
+            *value -= mean;
+        }
     }
 
     // The mean colour as a direction of fixed length: black and white are at right angles (the plain sum of the
@@ -222,7 +224,7 @@ fn fill_colours(small: &Small, out: &mut [f32]) {
     let tint = [mean[1] / 40.0, mean[2] / 40.0];
     let unit = CONSTANT / (1.0 + tint[0] * tint[0] + tint[1] * tint[1]).sqrt();
     for cell in 0..CELLS {
-        let checker = if (cell / COLOURS + cell) % 2 == 0 { 1.0 } else { -1.0 };
+        let checker = if (cell / COLOURS + cell).is_multiple_of(2) { 1.0 } else { -1.0 };
         out[cell] += unit * (angle.cos() + checker * angle.sin());
         out[CELLS + cell] += unit * tint[0];
         out[2 * CELLS + cell] += unit * tint[1];
@@ -280,7 +282,9 @@ fn fill_outlines(small: &Small, out: &mut [f32]) {
             *value = cell[orientation].sqrt();
         }
         let mean = values.iter().sum::<f32>() / PER as f32;
-        values.iter_mut().for_each(|v| *v -= mean);
+        for value in values {
+            *value -= mean;
+        }
     }
     scale_to(out, OUTLINE_WEIGHT, OUTLINE_FLOOR);
 }
@@ -299,7 +303,9 @@ fn half_turn(dx: f32, dy: f32) -> f32 {
 fn scale_to(values: &mut [f32], length: f32, floor: f32) {
     let norm = values.iter().map(|v| v * v).sum::<f32>().sqrt().max(floor);
     if norm > 0.0 {
-        values.iter_mut().for_each(|v| *v *= length / norm);
+        for value in values {
+            *value *= length / norm;
+        }
     }
 }
 
