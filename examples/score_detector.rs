@@ -96,7 +96,11 @@ async fn main() -> Result<()> {
     };
     let coco: Coco = serde_json::from_slice(&read(labels)?)
         .map_err(|e| Error::invalid(format!("{} is not COCO JSON: {e}", labels.display())))?;
-    let detector = PaletteDetector::new(references(cast)?)?;
+    let references = references(cast)?;
+    // Labels of anybody outside the cast do not count: a frame with extras alone is an empty frame.
+    let mut names: Vec<String> = references.iter().map(|r| r.character.clone()).collect();
+    names.dedup();
+    let detector = PaletteDetector::new(references)?;
     let film = ImageFolder::open(learn.as_ref().unwrap_or(frames))?;
     let started = Instant::now();
     let detector = detector.learn(&film).await?.ok_or_else(|| Error::internal("nothing was learned"))?;
@@ -117,6 +121,7 @@ async fn main() -> Result<()> {
             .filter(|a| a.image_id == image.id)
             .filter_map(|a| {
                 let name = &coco.categories.iter().find(|c| c.id == a.category_id)?.name;
+                names.contains(name).then_some(())?;
                 let (w, h) = (image.width as f32, image.height as f32);
                 let [x, y, width, height] = a.bbox;
                 Some((name.clone(), BoundingBox::new(x / w, y / h, width / w, height / h)))
@@ -134,7 +139,7 @@ async fn main() -> Result<()> {
         scored.push(one);
     }
     times.sort_unstable();
-    report(&scored, &coco);
+    report(&scored, &names);
     println!(
         "time per frame: median {:.1} ms, slowest {:.1} ms",
         times[times.len() / 2].as_secs_f64() * 1e3,
@@ -143,14 +148,13 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-fn report(scored: &[Scored], coco: &Coco) {
+fn report(scored: &[Scored], names: &[String]) {
     println!(
         "{:<12} {:>5} {:>5} | IoU 0.5: P     R     F1    best | IoU 0.3: P     R     F1    best",
         "character", "boxes", "found"
     );
-    let names: Vec<&str> = coco.categories.iter().map(|c| c.name.as_str()).collect();
-    for who in names.iter().map(|n| Some(*n)).chain([None]) {
-        let is = |name: &str| who.is_none_or(|w| w == name) && names.contains(&name);
+    for who in names.iter().map(|n| Some(n.as_str())).chain([None]) {
+        let is = |name: &str| who.is_none_or(|w| w == name);
         let truths = scored.iter().flat_map(|s| &s.truth).filter(|(n, _)| is(n)).count();
         let found =
             scored.iter().flat_map(|s| &s.found).filter(|d| d.character.as_deref().is_some_and(is)).count();

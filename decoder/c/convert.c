@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Vector code may write past a line's end; the next line, or this room, takes it. */
+/* Vector code works on whole groups of pixels and leaves a line's rest out unless there is room for a whole group;
+ * it may also write past the last line's end. */
+#define GROUP 16
 #define PADDING 256
 #define TABLE 4096
 
@@ -188,8 +190,9 @@ int convert(struct converter *c, const AVFrame *frame, struct picture *picture, 
 
     int hdr = is_hdr(frame), alpha = !hdr && (pixel->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL));
     int turned = c->turn.transpose || c->turn.flip_x || c->turn.flip_y;
-    size_t pixels = (size_t)width * height, bytes = pixels * (hdr ? 6 : alpha ? 4 : 3);
-    uint8_t *rgb = NULL, *first = malloc(bytes + PADDING);
+    size_t pixels = (size_t)width * height, line = 3 * (size_t)width;
+    size_t stride = ((size_t)width + GROUP - 1) / GROUP * GROUP * (hdr ? 6 : alpha ? 4 : 3);
+    uint8_t *rgb = NULL, *first = malloc(stride * height + PADDING);
     if (!first)
         return fail(f, "memory", "no memory for a picture of %d x %d pixels", width, height);
     if (prepare(c, frame, width, height, hdr ? AV_PIX_FMT_RGB48 : alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24)) {
@@ -197,7 +200,7 @@ int convert(struct converter *c, const AVFrame *frame, struct picture *picture, 
         return fail(f, "pixels", "pictures in %s cannot be converted", pixel->name);
     }
     uint8_t *planes[4] = {first};
-    int strides[4] = {(int)(bytes / (size_t)height)};
+    int strides[4] = {(int)stride};
     if (sws_scale(c->scaler, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, planes, strides) !=
         height) {
         free(first);
@@ -212,13 +215,16 @@ int convert(struct converter *c, const AVFrame *frame, struct picture *picture, 
                 return fail(f, "memory", "no memory for the tone tables");
             }
         }
-        /* In place: a line of the result is half as long, so it never overtakes its source. */
+        /* In place, like the others below: a line of the result is shorter, so it never overtakes its source. */
         for (int y = 0; y < height; y++)
-            tone_line(c->tone, (const uint16_t *)(void *)(first + (size_t)y * width * 6), first + (size_t)y * width * 3,
-                      width, frame->color_primaries == AVCOL_PRI_BT2020);
+            tone_line(c->tone, (const uint16_t *)(void *)(first + y * stride), first + y * line, width,
+                      frame->color_primaries == AVCOL_PRI_BT2020);
     } else if (alpha) {
         for (int y = 0; y < height; y++)
-            blend_line(first + (size_t)y * width * 4, first + (size_t)y * width * 3, width);
+            blend_line(first + y * stride, first + y * line, width);
+    } else if (stride != line) {
+        for (int y = 1; y < height; y++)
+            memmove(first + y * line, first + y * stride, line);
     }
     if (turned) {
         rgb = malloc(pixels * 3);

@@ -18,12 +18,13 @@ struct run {
 };
 
 enum note {
-    NOTE_HDR = 1,
-    NOTE_INTERLACED = 2,
-    NOTE_RESIZED = 4,
-    NOTE_BACKWARDS = 8,
+    NOTE_PQ = 1,
+    NOTE_HLG = 2,
+    NOTE_INTERLACED = 4,
+    NOTE_RESIZED = 8,
     NOTE_ALPHA = 16,
     NOTE_ASPECT = 32,
+    NOTE_BACKWARDS = 64,
 };
 
 enum outcome {
@@ -33,12 +34,16 @@ enum outcome {
     OUTCOME_PLAIN,  /* the plan cannot be proven exact here: decode plainly from the start */
 };
 
-/* Says each thing once. Returns -1 when the parent is gone. */
-int note_once(struct run *run, enum note note, const char *code, const char *text);
-/* Says what is worth knowing about a picture. */
-int note_frame(struct run *run, const AVFrame *frame);
+/* What is worth knowing about a picture, as bits of `enum note`. */
+unsigned notes_of(const struct run *run, const AVFrame *frame);
+/* Says what was not said before. Returns -1 when the parent is gone. */
+int say_notes(struct run *run, unsigned notes);
 
 uint32_t flags_of(const AVFrame *frame);
+
+/* After the last packet: tells the gap when the container promises more than `end`, or `truncated` says so.
+ * Returns -1 when the parent is gone. */
+int tell_missing_end(struct run *run, int64_t end, int truncated, const char *reason);
 
 /* Decodes from the first packet on, every picture. Answers from `run->next_sample` on. */
 enum outcome decode_plainly(struct run *run, struct failure *failure);

@@ -31,6 +31,7 @@ int fail(struct failure *f, const char *code, const char *format, ...)
 
 static pthread_mutex_t complaint_lock = PTHREAD_MUTEX_INITIALIZER;
 static char complaint[256];
+static _Thread_local unsigned complaint_count;
 
 static void keep_complaint(void *context, int level, const char *format, va_list list)
 {
@@ -38,6 +39,8 @@ static void keep_complaint(void *context, int level, const char *format, va_list
     (void)context;
     if (level > AV_LOG_ERROR)
         return;
+    /* After an open group's start, H.264 asks to forget pictures that were never there: no harm is done. */
+    complaint_count += strncmp(format, "mmco:", 5) != 0;
     vsnprintf(text, sizeof(text), format, list);
     text[strcspn(text, "\r\n")] = 0;
     for (char *c = text; *c; c++)
@@ -53,6 +56,8 @@ void complaints_install(void)
     av_log_set_level(AV_LOG_ERROR);
     av_log_set_callback(keep_complaint);
 }
+
+unsigned complaints_counted(void) { return complaint_count; }
 
 const char *complaints_last(void)
 {
@@ -196,7 +201,8 @@ static int open_format(struct input *in, const struct request *request, struct f
     if (error == AVERROR(ENOMEM))
         return fail(f, "memory", "the container's index does not fit into the memory limit");
     if (error < 0)
-        return fail(f, "not-a-video", "not a video that is understood here (%s)", error_text(error));
+        return fail(f, "not-a-video", "not a video that is understood here (%s)",
+                    *complaints_last() ? complaints_last() : error_text(error));
     for (unsigned i = 0; i < in->format->nb_streams; i++)
         if (in->format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
             check_size(in->format->streams[i]->codecpar->width, in->format->streams[i]->codecpar->height, request, f))

@@ -26,6 +26,8 @@ int fail(struct failure *failure, const char *code, const char *format, ...) __a
 /* Keeps FFmpeg's last complaint, for the reasons that are given with a gap. */
 void complaints_install(void);
 const char *complaints_last(void);
+/* How many there were on this thread. */
+unsigned complaints_counted(void);
 
 /* Looks at the open file itself; to be called before the sandbox closes. */
 int input_find(struct input *input, struct failure *failure);

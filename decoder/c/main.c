@@ -1,39 +1,63 @@
 /* picchu-decode: the film on standard input, the wish on the command line, pictures on standard output. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <libavutil/mathematics.h>
 #include <libavutil/pixdesc.h>
 #include <unistd.h>
 
 #include "decode.h"
 #include "sandbox.h"
 
-int note_once(struct run *run, enum note note, const char *code, const char *text)
-{
-    if (run->notes & note)
-        return 0;
-    run->notes |= note;
-    return wire_note(code, text);
-}
-
-int note_frame(struct run *run, const AVFrame *frame)
+unsigned notes_of(const struct run *run, const AVFrame *frame)
 {
     const AVCodecParameters *p = run->input.stream->codecpar;
     const AVPixFmtDescriptor *pixel = av_pix_fmt_desc_get(frame->format);
     AVRational aspect = frame->sample_aspect_ratio;
-    int gone = 0;
-    if (frame->color_trc == AVCOL_TRC_SMPTE2084)
-        gone |= note_once(run, NOTE_HDR, "hdr-pq", "high dynamic range (PQ), tone-mapped to an ordinary screen");
-    if (frame->color_trc == AVCOL_TRC_ARIB_STD_B67)
-        gone |= note_once(run, NOTE_HDR, "hdr-hlg", "high dynamic range (HLG), tone-mapped to an ordinary screen");
-    if (frame->flags & AV_FRAME_FLAG_INTERLACED)
-        gone |= note_once(run, NOTE_INTERLACED, "interlaced", "interlaced pictures, delivered with both fields as stored");
-    if (frame->width != p->width || frame->height != p->height)
-        gone |= note_once(run, NOTE_RESIZED, "size-change", "the picture size changes within the film; frames keep their own");
-    if (pixel && pixel->flags & AV_PIX_FMT_FLAG_ALPHA)
-        gone |= note_once(run, NOTE_ALPHA, "alpha", "transparent pixels are shown on black");
-    if (aspect.num > 0 && aspect.den > 0 && aspect.num != aspect.den)
-        gone |= note_once(run, NOTE_ASPECT, "pixel-aspect", "pixels are not square; pictures are widened to the shape a player shows");
-    return gone ? -1 : 0;
+    return (frame->color_trc == AVCOL_TRC_SMPTE2084 ? NOTE_PQ : 0) |
+           (frame->color_trc == AVCOL_TRC_ARIB_STD_B67 ? NOTE_HLG : 0) |
+           (frame->flags & AV_FRAME_FLAG_INTERLACED ? NOTE_INTERLACED : 0) |
+           (frame->width != p->width || frame->height != p->height ? NOTE_RESIZED : 0) |
+           (pixel && pixel->flags & AV_PIX_FMT_FLAG_ALPHA ? NOTE_ALPHA : 0) |
+           (aspect.num > 0 && aspect.den > 0 && aspect.num != aspect.den ? NOTE_ASPECT : 0);
+}
+
+int say_notes(struct run *run, unsigned notes)
+{
+    static const struct {
+        enum note note;
+        const char *code, *text;
+    } words[] = {
+        {NOTE_PQ, "hdr-pq", "high dynamic range (PQ), tone-mapped to an ordinary screen"},
+        {NOTE_HLG, "hdr-hlg", "high dynamic range (HLG), tone-mapped to an ordinary screen"},
+        {NOTE_INTERLACED, "interlaced", "interlaced pictures, delivered with both fields as stored"},
+        {NOTE_RESIZED, "size-change", "the picture size changes within the film; frames keep their own"},
+        {NOTE_ALPHA, "alpha", "transparent pixels are shown on black"},
+        {NOTE_ASPECT, "pixel-aspect", "pixels are not square; pictures are widened to the shape a player shows"},
+        {NOTE_BACKWARDS, "clock-backwards", "the film's clock jumps back; pictures that would come twice are left out"},
+    };
+    notes &= ~run->notes;
+    run->notes |= notes;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (notes & words[i].note && wire_note(words[i].code, words[i].text))
+            return -1;
+    return 0;
+}
+
+int tell_missing_end(struct run *run, int64_t end, int truncated, const char *reason)
+{
+    const struct request *r = &run->request;
+    const AVStream *s = run->input.stream;
+    int64_t promised = s->duration > 0 && s->start_time != AV_NOPTS_VALUE ? s->start_time + s->duration : end;
+    int64_t slack = av_rescale(s->time_base.den, 1, (int64_t)s->time_base.num * 4); /* a quarter of a second */
+    int64_t to = promised > end ? promised : INT64_MAX, tick;
+    uint64_t lost = 0;
+    if (!truncated && promised <= end + slack)
+        return 0;
+    if (to != INT64_MAX && (r->policy == POLICY_GRID || r->policy == POLICY_TIMES))
+        for (; request_tick(r, s->time_base, run->next_sample, &tick) && run->first_pts + tick < to; run->next_sample++)
+            lost++;
+    return wire_gap(end - run->first_pts, to == INT64_MAX ? to : to - run->first_pts, lost,
+                    *reason ? reason : "the file ends before the film does");
 }
 
 uint32_t flags_of(const AVFrame *frame)
@@ -59,9 +83,11 @@ static enum outcome decode(struct run *run, struct failure *failure)
     if (!run->request.plain && run->input.seekable) {
         outcome = decode_by_plan(run, failure);
         if (outcome == OUTCOME_PLAIN) {
-            run->counts.planned = 0;
             run->first_pts = AV_NOPTS_VALUE;
-            if (run->counts.packets && input_rewind(&run->input, &run->request, failure))
+            /* Only a plan that began has read packets. */
+            int began = (int)run->counts.planned;
+            run->counts.planned = 0;
+            if (began && input_rewind(&run->input, &run->request, failure))
                 return OUTCOME_FAILED;
         }
     }

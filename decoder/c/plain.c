@@ -1,6 +1,7 @@
 /* The plain way: every packet, in order, through one decoder. What it delivers is the definition of right. */
 #include <libavutil/avutil.h>
 #include <libavutil/pixdesc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static void emit(struct plain *p, uint64_t sample, const AVFrame *frame, int64_t
         if (wire_repeat(sample))
             stop(p, OUTCOME_GONE);
     } else {
-        if (note_frame(run, frame)) {
+        if (say_notes(run, notes_of(run, frame))) {
             stop(p, OUTCOME_GONE);
             return;
         }
@@ -91,15 +92,17 @@ static void tell_gap(struct plain *p, int64_t to)
     p->gap_samples = 0;
 }
 
-static void lost(struct plain *p, int64_t pts, const char *reason)
+static void lost(struct plain *p, int64_t pts, int error)
 {
+    char why[AV_ERROR_MAX_STRING_SIZE] = "";
     if (p->run->first_pts == AV_NOPTS_VALUE || pts == AV_NOPTS_VALUE)
         return;
     if (p->previous->width && pts <= p->previous_pts)
         pts = p->previous_pts + 1;
     if (p->lost_from == AV_NOPTS_VALUE || pts < p->lost_from)
         p->gap_from = p->lost_from = pts;
-    strncpy(p->reason, *reason ? reason : "the picture could not be decoded", sizeof(p->reason) - 1);
+    av_strerror(error, why, sizeof(why));
+    snprintf(p->reason, sizeof(p->reason), "the pictures could not be decoded (%s)", why);
 }
 
 static void offer(struct plain *p, AVFrame *frame)
@@ -114,7 +117,7 @@ static void offer(struct plain *p, AVFrame *frame)
     if (run->first_pts == AV_NOPTS_VALUE)
         run->first_pts = pts;
     if (has_previous && pts < p->previous_pts) {
-        if (note_once(run, NOTE_BACKWARDS, "clock-backwards", "the film's clock jumps back; pictures that would come twice are left out"))
+        if (say_notes(run, NOTE_BACKWARDS))
             stop(p, OUTCOME_GONE);
         return;
     }
@@ -166,7 +169,7 @@ static void drain(struct plain *p, AVCodecContext *decoder, AVFrame *frame)
             return;
         if (error < 0) {
             /* The time of the picture that failed is not known: just after the last one. */
-            lost(p, p->previous_pts + 1, complaints_last());
+            lost(p, p->previous_pts + 1, error);
             continue;
         }
         offer(p, frame);
@@ -174,41 +177,24 @@ static void drain(struct plain *p, AVCodecContext *decoder, AVFrame *frame)
     }
 }
 
-/* After the last packet: what is missing at the end, if the container says how long the film is. */
 static void finish(struct plain *p, int truncated)
 {
     struct run *run = p->run;
-    const AVStream *s = run->input.stream;
     if (run->first_pts == AV_NOPTS_VALUE) {
-        fail(p->failure, "no-frames", "no picture could be decoded (%s)", *complaints_last() ? complaints_last() : "the film is empty");
+        const char *why = complaints_last();
+        fail(p->failure, "no-frames", "no picture could be decoded (%s)", *why ? why : "the film is empty");
         stop(p, OUTCOME_FAILED);
         return;
     }
-    int64_t last = p->previous_pts, end = last + (p->previous->duration > 0 ? p->previous->duration : 1);
-    int64_t promised = s->duration > 0 && s->start_time != AV_NOPTS_VALUE ? s->start_time + s->duration : AV_NOPTS_VALUE;
-    int64_t slack = av_rescale(s->time_base.den, 1, (int64_t)s->time_base.num * 4); /* a quarter of a second */
-    if (by_time(&run->request) && !p->finished)
-        answer(p, last, 1);
+    if (by_time(&run->request))
+        answer(p, p->previous_pts, 1);
     if (p->finished)
         return;
-    if (p->gap_from != AV_NOPTS_VALUE)
-        truncated = 1;
-    if (truncated || (promised != AV_NOPTS_VALUE && promised > end + slack)) {
-        if (!*p->reason)
-            strcpy(p->reason, "the file ends before the film does");
-        int64_t to = promised != AV_NOPTS_VALUE && promised > end ? promised : INT64_MAX;
-        int64_t tick;
-        if (p->gap_from == AV_NOPTS_VALUE)
-            p->gap_from = end;
-        if (by_time(&run->request))
-            while (to != INT64_MAX && request_tick(&run->request, s->time_base, run->next_sample, &tick) &&
-                   run->first_pts + tick < to) {
-                p->gap_samples++;
-                run->next_sample++;
-            }
-        tell_gap(p, to);
-    }
-    stop(p, p->finished ? p->outcome : OUTCOME_DONE);
+    int64_t end = p->previous_pts + (p->previous->duration > 0 ? p->previous->duration : 1);
+    if (p->gap_from != AV_NOPTS_VALUE && p->gap_from > end)
+        end = p->gap_from;
+    truncated |= p->gap_from != AV_NOPTS_VALUE;
+    stop(p, tell_missing_end(run, end, truncated, p->reason) ? OUTCOME_GONE : OUTCOME_DONE);
 }
 
 static int encrypted(const AVPacket *packet)
@@ -231,8 +217,6 @@ enum outcome decode_plainly(struct run *run, struct failure *failure)
     } else if (input_decoder(&run->input, &run->request, run->request.workers, &decoder, failure)) {
         stop(&p, OUTCOME_FAILED);
     }
-    if (!p.finished && run->request.policy == POLICY_KEYS)
-        decoder->skip_frame = AVDISCARD_NONKEY;
     if (!p.finished && (run->request.limit == 0))
         stop(&p, OUTCOME_DONE);
 
@@ -261,7 +245,7 @@ enum outcome decode_plainly(struct run *run, struct failure *failure)
             fail(failure, "memory", "decoding does not fit into the memory limit");
             stop(&p, OUTCOME_FAILED);
         } else if (error < 0 && error != AVERROR(EAGAIN)) {
-            lost(&p, pts, complaints_last());
+            lost(&p, pts, error);
             if (++failures >= MAX_LOST && run->first_pts == AV_NOPTS_VALUE) {
                 fail(failure, "no-frames", "no picture could be decoded (%s)", complaints_last());
                 stop(&p, OUTCOME_FAILED);

@@ -2,13 +2,102 @@
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from PIL.Image import Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __version__: str
 
-type _Path = str | PathLike[str]
-type _Selected = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+_Path: TypeAlias = str | PathLike[str]
+_Selected: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+@final
+class Dataset:
+    def __new__(cls, path: _Path) -> Dataset: ...
+    def header(self) -> str: ...
+    def records(self) -> str: ...
+    def image_bytes(self, index: int) -> bytes: ...
+    def image(self, index: int) -> NDArray[np.uint8]: ...
+    def thumbnail(self, index: int, max_side: int) -> bytes: ...
+    def embeddings(self) -> NDArray[np.float32]: ...
+    def export_nova(self, uri: str) -> tuple[bytes, int, list[tuple[str, str]]]: ...
+
+@final
+class Film:
+    def __new__(cls, path: _Path) -> Film: ...
+    def probe(self) -> str: ...
+    def fingerprint(self) -> str: ...
+    def frames(self, sampling: str) -> Frames: ...
+
+@final
+class Frames:
+    def __iter__(self) -> Frames: ...
+    def __next__(self) -> Frame: ...
+    def close(self) -> None: ...
+
+@final
+class Frame:
+    """One picture of a film, with its time."""
+
+    @property
+    def time(self) -> float:
+        """When the picture is first shown, in seconds from the film's first picture."""
+
+    @property
+    def index(self) -> int:
+        """Number of the sample, from 0. Samples that fall into a gap keep their number."""
+
+    @property
+    def keyframe(self) -> bool:
+        """Whether the film's decoder can start at this picture."""
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+
+    def to_numpy(self) -> NDArray[np.uint8]:
+        """The pixels as a read-only array of shape (height, width, 3), uint8 RGB, without a copy.
+
+        The array keeps the frame alive: its ``base`` is the frame.
+        """
+
+    def to_pil(self) -> Image:
+        """The picture as a ``PIL.Image.Image``; its pixels are a copy. Needs Pillow."""
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.generic]: ...
+    def _repr_jpeg_(self) -> bytes: ...
+
+@final
+class Join:
+    @property
+    def min_similarity(self) -> float: ...
+    @property
+    def rows(self) -> int: ...
+    def __len__(self) -> int: ...
+    def components(self) -> NDArray[np.int64]: ...
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+    def rethreshold(self, min_similarity: float) -> Join: ...
+    def select(self, min_similarity: float) -> _Selected: ...
+
+def check_crop(crop: str) -> None: ...
+def check_sampling(sampling: str) -> None: ...
+def components(
+    x: NDArray[np.float32], min_similarity: float, threads: int = 0
+) -> tuple[NDArray[np.int64], int]: ...
+def explain(plan: str, out: _Path | None = None) -> tuple[str, str]: ...
+def join(
+    x: NDArray[np.float32], min_similarity: float, threads: int = 0, memory_budget_bytes: int | None = None
+) -> Join: ...
+def load_cast(path: _Path) -> str: ...
+def run(plan: str, out: _Path, on_event: Callable[[str], None] | None = None) -> str: ...
+def select(
+    x: NDArray[np.float32], min_similarity: float, order: NDArray[np.uint32] | None = None, threads: int = 0
+) -> _Selected: ...

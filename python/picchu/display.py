@@ -71,7 +71,9 @@ def explanation(shown: _pipeline.Explanation) -> str:
     """The stages of a run to come."""
     rows = []
     for stage in shown.stages:
-        state = stage.state.replace("_", " ") if isinstance(stage.state, str) else f"{stage.state} frames done"
+        state = (
+            stage.state.replace("_", " ") if isinstance(stage.state, str) else f"{stage.state} frames done"
+        )
         rows.append((stage.stage, state, stage.by))
     return f"<div><p>{escape(shown.text.splitlines()[0])}</p>{_table(rows)}</div>"
 

@@ -107,9 +107,7 @@ class Stages:
         Raises:
             InvalidInput: For options that make no sense.
         """
-        return replace(
-            self._plan(), sampling=Sampling.of(every, fps, at, start, end, limit, max_side)
-        )
+        return replace(self._plan(), sampling=Sampling.of(every, fps, at, start, end, limit, max_side))
 
     def detect(self, detector: PaletteDetector | Cast | str | os.PathLike[str]) -> Plan:
         """Chooses who finds and names the characters. Every plan needs this.

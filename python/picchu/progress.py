@@ -84,7 +84,12 @@ class _Line:
         now = time.monotonic()
         if now - self._last >= 0.1:
             self._last = now
-            print(f"\r\033[K{what}: {done}{f' of {total}' if total else ''}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r\033[K{what}: {done}{f' of {total}' if total else ''}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self) -> None:
         print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -158,7 +158,9 @@ def dedupe(
     array([1, 1, 2])
     """
     rows = _rows(x)
-    return Selection(*_picchu.select(rows, min_similarity, _order(len(rows), order, quality), _threads(threads)))
+    return Selection(
+        *_picchu.select(rows, min_similarity, _order(len(rows), order, quality), _threads(threads))
+    )
 
 
 def join(
@@ -235,7 +237,9 @@ def _order(rows: int, order: Any, quality: Any) -> NDArray[np.uint32] | None:
     name = "order" if quality is None else "quality"
     values = np.asarray(order if quality is None else quality)
     if values.shape != (rows,):
-        raise InvalidInput(f"{name} has shape {values.shape}; one number a row is needed: ({rows},)", stage="dedupe")
+        raise InvalidInput(
+            f"{name} has shape {values.shape}; one number a row is needed: ({rows},)", stage="dedupe"
+        )
     if quality is not None:
         if np.isnan(values).any():
             raise InvalidInput("quality holds a NaN", stage="dedupe")

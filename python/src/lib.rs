@@ -26,7 +26,7 @@ mod _picchu {
     #[pymodule_export]
     use super::frames::{Film, Frame, Frames};
     #[pymodule_export]
-    use super::pipeline::{explain, load_cast, run};
+    use super::pipeline::{check_crop, check_sampling, explain, load_cast, run};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

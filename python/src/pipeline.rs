@@ -138,6 +138,20 @@ pub(crate) fn explain(py: Python<'_>, plan: &str, out: Option<PathBuf>) -> PyRes
     Ok((json, explanation.to_string()))
 }
 
+/// Refuses a sampling that makes no sense.
+#[pyfunction]
+pub(crate) fn check_sampling(py: Python<'_>, sampling: &str) -> PyResult<()> {
+    SamplingOptions::parse(sampling).and_then(SamplingOptions::build).map(drop).or_raise(py)
+}
+
+/// Refuses options of cropping that are out of range.
+#[pyfunction]
+pub(crate) fn check_crop(py: Python<'_>, crop: &str) -> PyResult<()> {
+    let policy: Result<CropPolicy> = serde_json::from_str(crop)
+        .map_err(|e| Error::invalid(format!("the options of crop are not understood: {e}")));
+    policy.and_then(|policy| policy.validate()).or_raise(py)
+}
+
 /// Reads a cast file and gives it as JSON.
 #[pyfunction]
 pub(crate) fn load_cast(py: Python<'_>, path: PathBuf) -> PyResult<String> {

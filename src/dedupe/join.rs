@@ -66,9 +66,8 @@ impl Join {
 
     /// All pairs, by earlier row, then by later row.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> + '_ {
-        (0..self.rows()).flat_map(|a| {
-            self.partners(a).map(move |(b, similarity)| Pair { a: a as u32, b, similarity })
-        })
+        (0..self.rows())
+            .flat_map(|a| self.partners(a).map(move |(b, similarity)| Pair { a: a as u32, b, similarity }))
     }
 
     /// The groups that the pairs form: for each row the smallest member of its group.
@@ -136,7 +135,7 @@ impl Join {
         Ok(Selection { kept, covered_by, similarity: similarities })
     }
 
-    fn check_floor(&self, min_similarity: f64) -> Result<(), DedupeError> {
+    pub(super) fn check_floor(&self, min_similarity: f64) -> Result<(), DedupeError> {
         check_threshold(min_similarity)?;
         if min_similarity < self.min_similarity {
             return Err(DedupeError::BelowFloor { value: min_similarity, floor: self.min_similarity });
@@ -216,11 +215,7 @@ impl Components {
 /// assert_eq!(pairs.rethreshold(0.7)?.components(), [0, 0, 2]);
 /// # Ok::<(), picchu::dedupe::DedupeError>(())
 /// ```
-pub fn join(
-    x: ArrayView2<'_, f32>,
-    min_similarity: f64,
-    options: &Options,
-) -> Result<Join, DedupeError> {
+pub fn join(x: ArrayView2<'_, f32>, min_similarity: f64, options: &Options) -> Result<Join, DedupeError> {
     check_threshold(min_similarity)?;
     let rows = Rows::new(x)?;
     let team = Team::new(options, work(&rows))?;

@@ -26,9 +26,11 @@
 //! # Ok::<(), picchu::dedupe::DedupeError>(())
 //! ```
 
+mod calibrate;
 mod cosine;
 mod deduper;
 mod error;
+mod index;
 mod join;
 mod options;
 mod rows;
@@ -38,9 +40,11 @@ mod team;
 mod union;
 
 pub use self::{
+    calibrate::{Calibration, calibrate},
     cosine::{CosineDeduper, Keep},
     deduper::{Candidates, Deduper},
     error::DedupeError,
+    index::{Admission, Index},
     join::{Components, Join, Pair, components, join},
     options::Options,
     select::{Selection, select},

@@ -43,10 +43,6 @@ impl<'a> Rows<'a> {
         &self.values[row * self.dim..][..self.dim]
     }
 
-    pub(super) fn values(&self) -> &[f32] {
-        &self.values
-    }
-
     pub(super) fn append(&mut self, other: &Rows<'_>) {
         self.values.to_mut().extend_from_slice(&other.values);
         self.len += other.len;

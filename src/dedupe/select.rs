@@ -105,7 +105,7 @@ pub fn select(
     Ok(selection)
 }
 
-fn check_order(order: &[u32], rows: usize) -> Result<(), DedupeError> {
+pub(super) fn check_order(order: &[u32], rows: usize) -> Result<(), DedupeError> {
     let wrong = |reason: String| Err(DedupeError::Order { rows, reason });
     if order.len() != rows {
         return wrong(format!("it has {} entries", order.len()));
@@ -131,7 +131,7 @@ pub(super) struct Selector {
 }
 
 /// A kept row and the similarity with it.
-type Cover = (u32, f64);
+pub(super) type Cover = (u32, f64);
 
 /// Rows of one job.
 const BLOCK: usize = 64;
@@ -160,9 +160,9 @@ impl Selector {
         &mut self.cut
     }
 
-    /// Says that the kept rows have moved to the first places, in order of admission.
-    pub(super) fn renumber(&mut self) {
-        self.kept = (0..self.kept.len() as u32).collect();
+    /// The kept rows, to renumber them when they have moved.
+    pub(super) fn kept_mut(&mut self) -> &mut [u32] {
+        &mut self.kept
     }
 
     /// Adds a row to the kept ones.
@@ -247,6 +247,25 @@ impl Selector {
             }
         }
         covers
+    }
+
+    /// The newest kept row that covers a row of another origin, the only one in `probe`.
+    pub(super) fn cover_beside(&self, prepared: &Prepared<'_>, probe: &Prepared<'_>) -> Option<Cover> {
+        let cut = Cut::new(probe, self.cut.min_similarity());
+        let mut hits = [0_u64];
+        for (panel, kept) in self.panels.iter().zip(self.kept.chunks(LANES)).rev() {
+            cut.sieve(probe, panel, &[0], &mut hits);
+            while hits[0] != 0 {
+                let lane = hits[0].ilog2();
+                hits[0] ^= 1 << lane;
+                let other = kept[lane as usize];
+                let similarity = prepared.similarity_beside(other as usize, probe, 0);
+                if similarity >= self.cut.min_similarity() {
+                    return Some((other, similarity));
+                }
+            }
+        }
+        None
     }
 
     /// The last of some rows that covers a row, going by the lanes that came through a sieve.

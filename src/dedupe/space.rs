@@ -38,13 +38,15 @@
 //! that of t − 10⁻⁶ and the D that accepts is that of t + 10⁻⁶, so every pair that close to t is decided in
 //! `float64`.
 
-use super::DedupeError;
 use super::rows::{Rows, check_norms, cosine, norm_sq};
 use super::team::Team;
+use super::{DedupeError, Options};
 use crate::simd::{
     CodeRows, Kernel, LANES, Line, MAX_CODE, MAX_CODE_LENGTH, Panel, Quantised, clamp_limit, codes_mut,
 };
 use ndarray::{Array2, ArrayView2, Axis, s};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Pairs this close to the threshold are decided in `float64`.
 const DECIDED_EXACTLY: f64 = 1e-6;
@@ -244,13 +246,7 @@ impl Space {
     }
 
     /// Projects some rows of full codes, one after the other.
-    fn project(
-        &self,
-        panels: &[Panel],
-        full: CodeRows<'_>,
-        measures: &[Measure],
-        to: &mut Projected,
-    ) {
+    fn project(&self, panels: &[Panel], full: CodeRows<'_>, measures: &[Measure], to: &mut Projected) {
         to.width = panels.len() * LANES;
         to.products.resize(measures.len(), [0; LANES]);
         to.values.resize(measures.len() * to.width, 0);
@@ -309,8 +305,7 @@ impl Space {
         let mut projected = Projected::default();
         self.project(&panels, CodeRows::new(&full, lines), &measures, &mut projected);
         let widest = projected.values.iter().fold(0, |widest, value| widest.max(value.abs()));
-        let mut basis =
-            Basis { panels, scale: (widest as f32 / MAX_CODE).max(1.0), sketches: Vec::new() };
+        let mut basis = Basis { panels, scale: (widest as f32 / MAX_CODE).max(1.0), sketches: Vec::new() };
 
         let mut sketches = Vec::new();
         let mut best = (self.mean.len() as f64 * COORDINATE, None);
@@ -331,9 +326,8 @@ impl Space {
             let through: usize = (0..test.nrows())
                 .map(|i| {
                     let row = codes.row(i);
-                    let through = |j: &usize| {
-                        self.kernel.dot_codes(row, codes.row(*j)) >= limits[i] + limits[*j]
-                    };
+                    let through =
+                        |j: &usize| self.kernel.dot_codes(row, codes.row(*j)) >= limits[i] + limits[*j];
                     (0..i).filter(through).count()
                 })
                 .sum();
@@ -438,7 +432,7 @@ fn norm_bound(kernel: Kernel, rows: CodeRows<'_>, count: usize) -> f64 {
 /// Rows with their codes.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared<'a> {
-    space: Space,
+    space: Arc<Space>,
     rows: Rows<'a>,
     norms_sq: Vec<f64>,
     /// Sketches from the shortest on, then the full codes.
@@ -451,7 +445,15 @@ type LevelPart<'l> = (&'l mut [Line], &'l mut [Measure]);
 impl<'a> Prepared<'a> {
     pub(super) fn new(space: Space, rows: Rows<'a>, team: &Team<'_>) -> Result<Self, DedupeError> {
         let levels = space.levels();
-        let mut prepared = Self { space, rows, norms_sq: Vec::new(), levels };
+        let mut prepared = Self { space: Arc::new(space), rows, norms_sq: Vec::new(), levels };
+        prepared.encode_from(0, team)?;
+        Ok(prepared)
+    }
+
+    /// Rows of another origin, in the same space.
+    pub(super) fn beside(&self, rows: Rows<'a>, team: &Team<'_>) -> Result<Self, DedupeError> {
+        let space = Arc::clone(&self.space);
+        let mut prepared = Self { levels: space.levels(), space, rows, norms_sq: Vec::new() };
         prepared.encode_from(0, team)?;
         Ok(prepared)
     }
@@ -473,7 +475,7 @@ impl<'a> Prepared<'a> {
             norms_sq: &'j mut [f64],
             levels: Vec<LevelPart<'j>>,
         }
-        let (space, rows) = (&self.space, &self.rows);
+        let (space, rows) = (&*self.space, &self.rows);
         self.norms_sq.resize(rows.len(), 0.0);
         let mut parts: Vec<_> = self
             .levels
@@ -506,8 +508,11 @@ impl<'a> Prepared<'a> {
                 for (sketch, (lines, measures)) in basis.sketches.iter().zip(sketches) {
                     let per_row = lines.len() / measures.len();
                     let values = projected.values.chunks_exact(projected.width);
-                    for (((lines, measure), full), values) in
-                        lines.chunks_exact_mut(per_row).zip(measures.iter_mut()).zip(full.1.iter()).zip(values)
+                    for (((lines, measure), full), values) in lines
+                        .chunks_exact_mut(per_row)
+                        .zip(measures.iter_mut())
+                        .zip(full.1.iter())
+                        .zip(values)
                     {
                         *measure = space.sketch(basis, *sketch, *full, values, lines);
                     }
@@ -523,10 +528,6 @@ impl<'a> Prepared<'a> {
 
     pub(super) fn rows(&self) -> &Rows<'a> {
         &self.rows
-    }
-
-    pub(super) fn kernel(&self) -> Kernel {
-        self.space.kernel
     }
 
     /// Whether there are sketches, which make a sieve many times cheaper.
@@ -556,6 +557,12 @@ impl<'a> Prepared<'a> {
     pub(super) fn similarity(&self, a: usize, b: usize) -> f64 {
         let dot = self.space.kernel.dot(self.rows.row(a), self.rows.row(b));
         cosine(dot, self.norms_sq[a], self.norms_sq[b])
+    }
+
+    /// The similarity of a row with one of another origin.
+    pub(super) fn similarity_beside(&self, a: usize, other: &Prepared<'_>, b: usize) -> f64 {
+        let dot = self.space.kernel.dot(self.rows.row(a), other.rows.row(b));
+        cosine(dot, self.norms_sq[a], other.norms_sq[b])
     }
 
     /// An empty panel for the codes that a sieve uses.
@@ -589,6 +596,10 @@ impl Cut {
         let mut cut = Self { min_similarity, sieve: Vec::new(), levels };
         cut.extend(prepared);
         cut
+    }
+
+    pub(super) fn min_similarity(&self) -> f64 {
+        self.min_similarity
     }
 
     /// Adds the limits of rows that were added.
@@ -665,5 +676,99 @@ impl Cut {
         let product = prepared.space.kernel.dot_codes(rows.row(a), rows.row(b));
         let apart_sq = f64::from(x.length_sq) + f64::from(y.length_sq) - 2.0 * f64::from(product);
         within > 0.0 && apart_sq < within * within
+    }
+}
+
+/// A search for the nearest row of each row, by a threshold that rises with what is found.
+///
+/// The thresholds differ by row, so (2) does not apply: with e the largest error in a panel, a pair is excluded if
+/// |c(x) − c(y)| > a D + ε(x) + e, where D is the distance of the nearest row so far. That is
+/// c(x)·c(y) < ½ |c(x)|² − ½ (a D + ε(x) + e)² + ½ |c(y)|².
+pub(super) struct Nearest<'p> {
+    prepared: &'p Prepared<'p>,
+    panels: Vec<Panel>,
+    /// Largest error of each panel.
+    errors: Vec<f32>,
+}
+
+impl<'p> Nearest<'p> {
+    pub(super) fn new(prepared: &'p Prepared<'_>) -> Self {
+        let level = &prepared.levels[0];
+        let (mut panels, mut errors) = (Vec::new(), Vec::new());
+        for (at, measures) in level.measures.chunks(LANES).enumerate() {
+            let mut panel = prepared.panel();
+            for (lane, measure) in measures.iter().enumerate() {
+                let limit = clamp_limit(0.5 * f64::from(measure.length_sq));
+                panel.set(lane, level.rows().row(at * LANES + lane), limit);
+            }
+            panels.push(panel);
+            errors.push(measures.iter().fold(0.0_f32, |widest, measure| widest.max(measure.error)));
+        }
+        Self { prepared, panels, errors }
+    }
+
+    /// Similarity of each row of a block with the nearest row before it; NaN if there is none.
+    pub(super) fn earlier(&self, block: Range<usize>, options: &Options) -> Result<Vec<f64>, DedupeError> {
+        let panels = (0..block.end.div_ceil(LANES)).rev();
+        self.nearest(block, panels, options, |row, other| other < row)
+    }
+
+    /// Similarity of each row of a block with the nearest row after it; NaN if there is none.
+    pub(super) fn later(&self, block: Range<usize>, options: &Options) -> Result<Vec<f64>, DedupeError> {
+        let panels = block.start / LANES..self.panels.len();
+        self.nearest(block, panels, options, |row, other| other > row)
+    }
+
+    fn nearest(
+        &self,
+        block: Range<usize>,
+        panels: impl Iterator<Item = usize>,
+        options: &Options,
+        counts: impl Fn(usize, usize) -> bool,
+    ) -> Result<Vec<f64>, DedupeError> {
+        let level = &self.prepared.levels[0];
+        let rows: Vec<u32> = block.clone().map(|row| row as u32).collect();
+        let mut found = vec![f64::NAN; rows.len()];
+        let mut reaches = vec![f64::INFINITY; rows.len()];
+        let mut limits = vec![0; block.end];
+        let mut hits = vec![0; rows.len()];
+        for at in panels {
+            options.check_cancelled()?;
+            for (row, reach) in block.clone().zip(&reaches) {
+                let measure = level.measures[row];
+                let reach = reach * level.stretch + f64::from(measure.error) + f64::from(self.errors[at]);
+                limits[row] = clamp_limit(0.5 * f64::from(measure.length_sq) - 0.5 * reach * reach)
+                    + self.prepared.space.kernel.offset(measure.sum);
+            }
+            self.prepared.space.kernel.sieve(&self.panels[at], level.rows(), &limits, &rows, &mut hits);
+            for (i, row) in block.clone().enumerate() {
+                let mut hits = hits[i];
+                while hits != 0 {
+                    let other = at * LANES + hits.trailing_zeros() as usize;
+                    hits &= hits - 1;
+                    if !counts(row, other) || !self.within(row, other, reaches[i]) {
+                        continue;
+                    }
+                    let similarity = self.prepared.similarity(row, other);
+                    if found[i].is_nan() || similarity > found[i] {
+                        found[i] = similarity;
+                        reaches[i] = farthest(similarity);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether no level excludes that two rows are this close.
+    fn within(&self, row: usize, other: usize, distance: f64) -> bool {
+        self.prepared.levels.iter().skip(1).all(|level| {
+            let (x, y) = (level.measures[row], level.measures[other]);
+            let reach = level.stretch * distance + f64::from(x.error) + f64::from(y.error);
+            let rows = level.rows();
+            let product = self.prepared.space.kernel.dot_codes(rows.row(row), rows.row(other));
+            let apart_sq = f64::from(x.length_sq) + f64::from(y.length_sq) - 2.0 * f64::from(product);
+            apart_sq <= reach * reach
+        })
     }
 }

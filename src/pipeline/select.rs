@@ -1,13 +1,13 @@
 //! Phase two: from candidates to the dataset, over the whole set.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use ndarray::Array2;
 
 use super::{Event, Job};
 use crate::{
-    caption::lint,
+    caption,
     dataset::decode_image,
     dedupe::Candidates,
     error::{AtStage, Error, Result, Stage},
@@ -61,11 +61,13 @@ pub(crate) async fn dedupe(job: &Job, records: &mut [Record], vectors: &Embeddin
     Ok(())
 }
 
-/// Captions the kept records, in order. A text that fails the lint or was used already is asked for anew.
+/// Captions the kept records, in order. A text that fails the gate or was used already is asked for anew.
 pub(crate) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> {
     let kept: Vec<usize> = (0..records.len()).filter(|&i| records[i].is_kept()).collect();
     let total = kept.len() as u64;
     let mut usage = Usage::default();
+    let everybody: BTreeSet<String> = records.iter().filter_map(Record::character).map(str::to_owned).collect();
+    let everybody: Vec<String> = everybody.into_iter().collect();
     let mut used = HashSet::new();
     let mut texts = Vec::with_capacity(kept.len());
     {
@@ -80,7 +82,7 @@ pub(crate) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> 
             .buffered(job.limits.in_flight)
             .boxed();
         while let Some((request, answer)) = first.try_next().await? {
-            let accepted = gate(job, request, answer, &used, &mut usage).await?;
+            let accepted = gate(job, request, answer, &everybody, &used, &mut usage).await?;
             if let Ok(caption) = &accepted {
                 used.insert(caption.text.clone());
             }
@@ -126,6 +128,7 @@ async fn gate(
     job: &Job,
     mut request: CaptionRequest,
     mut answer: std::result::Result<Caption, String>,
+    everybody: &[String],
     used: &HashSet<String>,
     usage: &mut Usage,
 ) -> Result<std::result::Result<Caption, String>> {
@@ -133,9 +136,12 @@ async fn gate(
         let refusal = match answer {
             Ok(caption) => {
                 *usage += caption.usage;
-                match lint::check(&caption.text, &request.subjects, used) {
+                let names: Vec<&str> = request.subjects.iter().map(|s| s.character.as_str()).collect();
+                // Everybody of the film counts as the cast: a name that was never detected cannot be told from a word.
+                let cast: Vec<&str> = everybody.iter().map(String::as_str).collect();
+                match caption::check(&caption.text, &names, &cast, used) {
                     Ok(()) => return Ok(Ok(caption)),
-                    Err(refusal) => refusal,
+                    Err(broken) => broken.join("; "),
                 }
             }
             Err(refusal) => refusal,

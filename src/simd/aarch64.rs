@@ -64,13 +64,7 @@ pub(super) fn products(panel: &Panel, rows: CodeRows<'_>, first: usize, products
 }
 
 #[target_feature(enable = "neon")]
-pub(super) fn sieve(
-    panel: &Panel,
-    rows: CodeRows<'_>,
-    limits: &[i32],
-    chosen: &[u32],
-    hits: &mut [u64],
-) {
+pub(super) fn sieve(panel: &Panel, rows: CodeRows<'_>, limits: &[i32], chosen: &[u32], hits: &mut [u64]) {
     let mut sums = [0; LANES];
     for (row, hits) in chosen.iter().zip(hits) {
         let row = *row as usize;

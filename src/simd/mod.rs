@@ -102,7 +102,8 @@ impl Panel {
     pub(crate) fn new(kernel: Kernel, length: usize) -> Self {
         assert!(length.is_multiple_of(4) && length <= MAX_CODE_LENGTH);
         let steps = length / 4;
-        let mut panel = Self { kernel, steps, lines: vec![Line::ZERO; steps * 4], bias: [Self::EMPTY; LANES] };
+        let mut panel =
+            Self { kernel, steps, lines: vec![Line::ZERO; steps * 4], bias: [Self::EMPTY; LANES] };
         panel.clear();
         panel
     }
@@ -128,6 +129,7 @@ impl Panel {
     }
 
     /// Coordinates of the codes.
+    #[cfg(test)]
     pub(crate) fn length(&self) -> usize {
         self.steps * 4
     }

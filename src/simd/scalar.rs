@@ -52,13 +52,7 @@ fn nearest_code(value: f32) -> (i32, f32) {
 }
 
 #[inline(always)]
-pub(super) fn quantise(
-    row: &[f32],
-    mean: &[f32],
-    inverse_norm: f32,
-    scale: f32,
-    to: &mut [i8],
-) -> Quantised {
+pub(super) fn quantise(row: &[f32], mean: &[f32], inverse_norm: f32, scale: f32, to: &mut [i8]) -> Quantised {
     let inverse_scale = 1.0 / scale;
     let mut parts = [0.0_f32; PARTS];
     let (mut lengths, mut sums) = ([0_i32; PARTS], [0_i32; PARTS]);
@@ -133,13 +127,7 @@ pub(super) fn products(panel: &Panel, rows: CodeRows<'_>, first: usize, products
     }
 }
 
-pub(super) fn sieve(
-    panel: &Panel,
-    rows: CodeRows<'_>,
-    limits: &[i32],
-    chosen: &[u32],
-    hits: &mut [u64],
-) {
+pub(super) fn sieve(panel: &Panel, rows: CodeRows<'_>, limits: &[i32], chosen: &[u32], hits: &mut [u64]) {
     for (row, hits) in chosen.iter().zip(hits) {
         let row = *row as usize;
         let mut sums = panel.bias;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
-//mod build_command;
+mod build_command;
 mod conformance;
+mod dedupe;
 mod pipeline;

@@ -165,7 +165,7 @@ impl PaletteDetector {
     fn answer(&self, fitted: &Fitted, workspace: &mut Workspace, frame: &Frame) -> Vec<Detection> {
         workspace.load(&frame.image, &fitted.palette);
         let found: Vec<Vec<Candidate>> =
-            fitted.models.iter().map(|m| workspace.search(m, &self.rules, 4)).collect();
+            fitted.models.iter().map(|m| { if tune("debug", 0.0) > 1.0 { eprintln!("F {}", frame.index); } workspace.search(m, &self.rules, 4) }).collect();
         let full = workspace.grid.full();
         // (name, candidate, evidence above the threshold)
         let mut claims: Vec<(usize, Candidate, f32)> = Vec::new();

@@ -167,6 +167,8 @@ pub(super) struct Look {
     pub scale: f32,
     /// Share of foreground strength in the picture.
     pub density: f32,
+    /// Whether the lower part is left out, as where the frame's lower edge cuts the character.
+    pub cut: bool,
 }
 
 /// What the search knows of a character.
@@ -220,7 +222,11 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
             let looks = smalls
                 .iter()
                 .zip(&parts[who])
-                .map(|(small, foreground)| look(small, palette, foreground, &weight, &strength))
+                .flat_map(|(small, foreground)| {
+                    let cuts = [1.0, tune("cut1", 0.65), tune("cut2", 0.45)];
+                    let n = tune("cuts", 3.0) as usize;
+                    cuts[..n].to_vec().into_iter().map(|height| look(small, height, palette, foreground, &weight, &strength)).collect::<Vec<_>>()
+                })
                 .collect();
             let aspects = smalls
                 .iter()
@@ -232,6 +238,7 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
 
 fn look(
     small: &Small,
+    height: f32,
     palette: &Palette,
     foreground: &Foreground,
     weight: &[f32; COLOURS],
@@ -239,12 +246,13 @@ fn look(
 ) -> Look {
     let mut bands = [[0.0; COLOURS]; BANDS];
     let mut density = 0.0;
-    let unit = 1.0 / (small.pixels.len() as f32 * f32::from(PARTS));
-    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate() {
+    let rows = ((small.height as f32 * height).round() as usize).clamp(1, small.height);
+    let unit = 1.0 / ((rows * small.width) as f32 * f32::from(PARTS));
+    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate().take(rows * small.width) {
         if !inside {
             continue;
         }
-        let band = &mut bands[(i / small.width) * BANDS / small.height];
+        let band = &mut bands[(i / small.width) * BANDS / rows];
         let blend = palette.blend(pixel);
         for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
             let k = usize::from(colour);
@@ -253,5 +261,5 @@ fn look(
         }
     }
     let sum: f32 = bands.iter().flatten().sum();
-    Look { bands, scale: 1.0 / sum.max(1e-6), density: density.max(1e-3) }
+    Look { bands, scale: 1.0 / sum.max(1e-6), density: density.max(1e-3), cut: height < 1.0 }
 }

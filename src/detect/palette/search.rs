@@ -22,6 +22,7 @@ pub(super) struct Rules {
     pub contrast: f32,
     pub area: f32,
     pub ring: (f32, f32),
+    pub unseen: f32,
     pub smallest: f32,
     pub seeds: usize,
     pub keep: f32,
@@ -34,6 +35,7 @@ impl Default for Rules {
             contrast: tune("contrast", 0.5),
             area: tune("area", 0.05),
             ring: (tune("ring_x", 0.25), tune("ring_y", 0.15)),
+            unseen: tune("unseen", 0.3),
             smallest: tune("smallest", 0.012),
             seeds: tune("seeds", 8.0) as usize,
             keep: tune("keep", 1.0),
@@ -88,6 +90,11 @@ impl Workspace {
                 apart.push(candidate);
             }
         }
+        if tune("debug", 0.0) > 1.0 {
+            for c in &apart {
+                eprintln!("  {:?} score {:.3} likeness {:.3} in {:.3} out {:.3}", c.window, c.score, scorer.likeness(c.window), scorer.densities(c.window).0, scorer.densities(c.window).1);
+            }
+        }
         apart
     }
 }
@@ -109,6 +116,27 @@ impl Scorer<'_> {
     fn windows(&self, out: &mut Vec<Candidate>) {
         out.clear();
         let (width, height) = (self.grid.width as f32, self.grid.height as f32);
+        // Characters that the lower edge cuts.
+        for factor in [1.5, 2.2] {
+            let aspect = (self.model.aspects.0 * self.model.aspects.1).sqrt() * factor;
+            let mut h = height * 0.3;
+            while h <= height {
+                let wide = (h * aspect).min(width);
+                let free = width - wide;
+                let steps = (free / (wide * 0.2)).ceil() as usize;
+                for i in 0..=steps {
+                    let left = if steps == 0 { 0.0 } else { free * i as f32 / steps as f32 };
+                    let window = Window {
+                        left: left.round() as i32,
+                        top: (height - h).round() as i32,
+                        right: (left + wide).round() as i32,
+                        bottom: height as i32,
+                    };
+                    out.push(Candidate { window, score: self.score(window) });
+                }
+                h *= 1.2;
+            }
+        }
         let (low, high) = (self.model.aspects.0 * 0.9, self.model.aspects.1 * 1.1);
         let steps = ((high / low).ln() / 1.3_f32.ln()).ceil().max(1.0) as usize;
         for step in 0..=steps {
@@ -150,6 +178,13 @@ impl Scorer<'_> {
     /// How well a window shows the character.
     fn score(&self, window: Window) -> f32 {
         let likeness = self.likeness(window);
+        let (density_in, density_out) = self.densities(window);
+        let contrast = (density_in - density_out) / (density_in + density_out + 0.02);
+        let share = window.area() / (self.grid.width * self.grid.height) as f32;
+        likeness + self.rules.contrast * contrast + self.rules.area * (share.ln() + 3.0)
+    }
+
+    fn densities(&self, window: Window) -> (f32, f32) {
         let area = window.area();
         let inside = self.map.sum(window);
         let (dx, dy) = (
@@ -165,10 +200,11 @@ impl Scorer<'_> {
         let ring = self.map.sum(outer) - inside;
         let ring_area = outer.area() - area;
         let density_in = inside / area;
-        let density_out = if ring_area > 0.0 { ring / ring_area } else { 0.0 };
-        let contrast = (density_in - density_out) / (density_in + density_out + 0.02);
-        let share = area / (self.grid.width * self.grid.height) as f32;
-        likeness + self.rules.contrast * contrast + self.rules.area * (share.ln() + 3.0)
+        let whole_ring = ((window.width() + 2 * dx) * (window.height() + 2 * dy)) as f32 - area;
+        // Beyond the frame's edge, where nothing is seen, expect some of the same.
+        let unseen = self.rules.unseen * density_in * (whole_ring - ring_area);
+        let density_out = (ring + unseen) / whole_ring;
+        (density_in, density_out)
     }
 
     /// Band-wise histogram intersection with the best fitting look, 0..1.
@@ -186,7 +222,8 @@ impl Scorer<'_> {
             above = next;
         }
         let mut best = 0.0_f32;
-        for look in &self.model.looks {
+        let at_bottom = w.bottom >= self.grid.height as i32;
+        for look in self.model.looks.iter().filter(|look| at_bottom || !look.cut) {
             let mut lanes = [0.0_f32; LANES];
             for (band, wanted) in bands.iter().zip(&look.bands) {
                 for (h, r) in band.chunks_exact(LANES).zip(wanted.chunks_exact(LANES)) {
