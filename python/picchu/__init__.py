@@ -1,7 +1,7 @@
 """picchu: from a film to a character-consistent image model.
 
-Frames are sampled from a film, the characters of a cast found and named, cropped, near-duplicates removed, captions
-written, and a validated dataset comes out:
+Frames are sampled from a film, the characters of a cast found and named, cropped, near-duplicates removed,
+captions written, and a validated dataset comes out:
 
 >>> dataset = (
 ...     picchu.film("film.mp4")
@@ -13,8 +13,8 @@ written, and a validated dataset comes out:
 ...     .run("dataset/")
 ... )  # doctest: +SKIP
 
-Nothing happens before ``run``. The parts are of use alone: `film` reads frames, `dedupe`, `join` and `components`
-find near-duplicates among the rows of any array, `open_dataset` opens what a run left behind.
+Nothing happens before ``run``. The parts are of use alone: `film` reads frames, `dedupe`, `join` and
+`components` find near-duplicates among the rows of any array, `open_dataset` opens what a run left behind.
 
 Times are in seconds, sizes in pixels, similarities are cosines (higher is stricter).
 """

@@ -279,8 +279,8 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
 class Dataset(Sequence[Record]):
     """A finished dataset: a sequence of its records, kept or not, in the film's order.
 
-    ``dataset[0]`` and ``dataset[:10]`` go by number, ``dataset["film-00012.000000-0"]`` by id. Shows itself as a gallery
-    of the kept images in a notebook. Pickles by its path.
+    ``dataset[0]`` and ``dataset[:10]`` go by number, ``dataset["film-00012.000000-0"]`` by id. Shows itself
+    as a gallery of the kept images in a notebook. Pickles by its path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -358,8 +358,8 @@ class Dataset(Sequence[Record]):
     def to_pandas(self) -> pd.DataFrame:
         """One row a record, indexed by id. Needs pandas.
 
-        Columns: character, time, outcome, caption, confidence, quality, similarity, covered_by, reason, image (the
-        path), width, height, left, top, box_width, box_height, frame_index, embedding_row.
+        Columns: character, time, outcome, caption, confidence, quality, similarity, covered_by, reason, image
+        (the path), width, height, left, top, box_width, box_height, frame_index, embedding_row.
         """
         import pandas as pd
 
@@ -400,8 +400,8 @@ class Dataset(Sequence[Record]):
             Where it was written, and which image has to be uploaded where.
 
         Raises:
-            InvalidInput: If the dataset breaks a rule of the trainer (the message lists all), or the service does not
-                take such an address.
+            InvalidInput: If the dataset breaks a rule of the trainer (the message lists all), or the service
+                does not take such an address.
         """
         if format != "nova":
             raise InvalidInput(f'the format is {format!r}; it must be "nova"', stage="export")

@@ -6,6 +6,7 @@ Everything that comes from outside (names, captions, paths, messages) is escaped
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def dataset(shown: _dataset.Dataset) -> str:
     characters = ", ".join(f"{escape(name)} {images}" for name, images in counts.characters.items())
     summary = (
         f"<p><strong>{escape(str(shown.header['film']['name']))}</strong>: {counts.frames} frames · "
-        f"{counts.records} candidates · <strong>{counts.kept} kept</strong> · {counts.duplicates} near-duplicates · "
+        f"{counts.records} candidates · <strong>{counts.kept} kept</strong> · "
+        f"{counts.duplicates} near-duplicates · "
         f"{counts.unsure} unsure · {counts.skipped} skipped · {counts.failed} failed"
         f"{f'<br>{characters}' if characters else ''}</p>"
     )
@@ -78,7 +80,7 @@ def explanation(shown: _pipeline.Explanation) -> str:
     return f"<div><p>{escape(shown.text.splitlines()[0])}</p>{_table(rows)}</div>"
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     body = "".join(
         "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
     )

@@ -1,7 +1,7 @@
 """What can go wrong: one class a kind of failure, all of them a `PicchuError`.
 
-Each class also derives from the built-in exception that fits, so ``except FileNotFoundError`` catches a film that
-does not exist. What the classes tell beyond their message:
+Each class also derives from the built-in exception that fits, so ``except FileNotFoundError`` catches a film
+that does not exist. What the classes tell beyond their message:
 
 >>> try:
 ...     picchu.film("no-such-film.mp4")

@@ -111,21 +111,21 @@ class Film(Stages):
     ) -> Frames:
         """Reads frames, one at a time, in the film's order.
 
-        Nothing is decoded before the first frame is asked for, and little ahead of the reader: memory does not
-        depend on the film's length, and a slow reader slows the decoder down.
+        Nothing is decoded before the first frame is asked for, and little ahead of the reader: memory does
+        not depend on the film's length, and a slow reader slows the decoder down.
 
         Args:
-            every: Seconds between samples, 1 by default: the frame shown at each multiple. ``"frame"`` gives every
-                frame, ``"keyframe"`` those at which the decoder can start.
+            every: Seconds between samples, 1 by default: the frame shown at each multiple. ``"frame"`` gives
+                every frame, ``"keyframe"`` those at which the decoder can start.
             fps: Samples per second, instead of ``every``.
             at: Times in seconds, instead of ``every``: the frames shown then, in order, equal times once.
             start: Nothing before this time, in seconds. The first sample of ``every`` and ``fps`` is here.
             end: Nothing at or after this time, in seconds.
             limit: At most so many frames; decoding stops there.
             max_side: Scales frames down so that the longer side has at most so many pixels.
-            on_gap: What a stretch that cannot be decoded does: ``"warn"`` warns with a `GapWarning`, ``"raise"``
-                raises a `DecodeError` (the next call of ``next`` goes on behind the gap), ``"skip"`` does nothing.
-                `Frames.gaps` lists them in any case.
+            on_gap: What a stretch that cannot be decoded does: ``"warn"`` warns with a `GapWarning`,
+                ``"raise"`` raises a `DecodeError` (the next call of ``next`` goes on behind the gap),
+                ``"skip"`` does nothing. `Frames.gaps` lists them in any case.
 
         Returns:
             An iterator over `Frame`.

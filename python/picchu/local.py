@@ -18,8 +18,8 @@ __all__ = ["LayoutEmbedder", "MeasuredCaptioner", "PaletteDetector"]
 class PaletteDetector:
     """Finds characters by their colours and the vertical order of their colours.
 
-    It learns from the film and from one to five reference pictures a character, and answers "unsure" rather than
-    guess. Best for drawn characters with distinct clothes.
+    It learns from the film and from one to five reference pictures a character, and answers "unsure" rather
+    than guess. Best for drawn characters with distinct clothes.
 
     Args:
         cast: Who to look for: a `Cast`, or the path of a cast file.

@@ -84,7 +84,7 @@ class Explanation:
 
 
 class Stages:
-    """The verbs of a plan, in the order in which a run does them. Each gives a new `Plan`; none does any work."""
+    """The verbs of a plan, in the order of the work. Each gives a new `Plan`; none does any work."""
 
     __slots__ = ()
 
@@ -134,10 +134,12 @@ class Stages:
         Args:
             pad: Room around the character, as a fraction of its box on each side; 0 to 4, 0.15 by default.
             max_aspect: Longest side over shortest side, at most; 4 by default.
-            min_side: Fewest pixels on each side; 512 by default. Crops are widened before anything is scaled up.
+            min_side: Fewest pixels on each side; 512 by default. Crops are widened before anything is scaled
+                up.
             max_side: Most pixels on each side; 4096 by default.
             max_pixels: Most pixels of the whole picture.
-            min_character_side: Characters smaller than this in the frame are left out, in pixels; 96 by default.
+            min_character_side: Characters smaller than this in the frame are left out, in pixels; 96 by
+                default.
 
         Raises:
             InvalidInput: For options out of range.
@@ -158,8 +160,8 @@ class Stages:
 
         Args:
             embedder: Who turns crops into vectors; `picchu.local.LayoutEmbedder` by default.
-            min_similarity: Cosine from which two crops are near-duplicates, above -1 to 1: higher keeps more. The
-                embedder's own by default; thresholds do not carry over from one embedder to another.
+            min_similarity: Cosine from which two crops are near-duplicates, above -1 to 1: higher keeps more.
+                The embedder's own by default; thresholds do not carry over from one embedder to another.
             keep: ``"best"`` keeps the one of the best quality, ``"first"`` the first in the film.
 
         Raises:
@@ -183,7 +185,9 @@ class Stages:
 
 @dataclass(frozen=True, repr=False)
 class Plan(Stages):
-    """A job from a film to a dataset. Nothing happens before `run`; plans compare and pickle by their options.
+    """A job from a film to a dataset. Nothing happens before `run`.
+
+    Plans are immutable; they compare and pickle by their options.
 
     >>> plan = picchu.film("film.mp4").detect("cast.toml").dedupe(min_similarity=0.94)
     >>> plan
@@ -227,7 +231,7 @@ class Plan(Stages):
         )
 
     def explain(self, path: str | os.PathLike[str] | None = None) -> Explanation:
-        """Says what a run would do: the stages, what is done already, how much is left. Decodes and writes nothing.
+        """Says what a run would do, and what of it is done already. Decodes and writes nothing.
 
         Args:
             path: The folder of the dataset, to see what of it is done.
@@ -257,16 +261,16 @@ class Plan(Stages):
     ) -> Dataset:
         """Runs the plan into a folder, or goes on where an earlier run stopped.
 
-        A finished dataset is not made again; another ``min_similarity`` only selects anew and decodes nothing.
-        Ctrl-C raises KeyboardInterrupt at once; finished work is kept, and the same call goes on from there. A frame,
-        crop or caption that fails is recorded and does not end the run.
+        A finished dataset is not made again; another ``min_similarity`` only selects anew and decodes
+        nothing. Ctrl-C raises KeyboardInterrupt at once; finished work is kept, and the same call goes on
+        from there. A frame, crop or caption that fails is recorded and does not end the run.
 
         Args:
             path: The folder of the dataset; made if it does not exist.
             progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
-            on_event: Is called in this thread with everything that happens, as dicts with the key ``"event"``:
-                opened, resumed, learning, collected, gap, frame_failed, selected, captioned, finished. An exception
-                from it stops the run.
+            on_event: Is called in this thread with everything that happens, as dicts with the key
+                ``"event"``: opened, resumed, learning, collected, gap, frame_failed, selected, captioned,
+                finished. An exception from it stops the run.
 
         Returns:
             The dataset. It is valid and empty, with a warning, if nobody of the cast was found.
@@ -291,8 +295,8 @@ class Plan(Stages):
             warnings.warn(_describe_gap(gap), GapWarning, stacklevel=2)
         if not report["counts"]["kept"]:
             warnings.warn(
-                "no character of the cast was found, so the dataset is empty. Are the references cut from this film, "
-                "tightly around one character each?",
+                "no character of the cast was found, so the dataset is empty. Are the references cut from "
+                "this film, tightly around one character each?",
                 stacklevel=2,
             )
         return open_dataset(folder)

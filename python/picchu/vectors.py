@@ -1,11 +1,12 @@
 """Near-duplicates among the rows of any array: exact, on every core, without copying the array.
 
-Rows are vectors (embeddings) of any norm but zero. Their similarity is the cosine, from -1 to 1; ``min_similarity``
-is the value from which two rows count as near-duplicates, so higher is stricter. Results are those of a float64
-computation of every pair of the float32 rows, and depend neither on the number of threads nor on the processor.
+Rows are vectors (embeddings) of any norm but zero. Their similarity is the cosine, from -1 to 1;
+``min_similarity`` is the value from which two rows count as near-duplicates, so higher is stricter. Results
+are those of a float64 computation of every pair of the float32 rows, and depend neither on the number of
+threads nor on the processor.
 
-float32 arrays in C order are used where they lie. Other layouts and types (float16, float64, integers) are converted
-once, to float32. Do not change the array from another thread meanwhile.
+float32 arrays in C order are used where they lie. Other layouts and types (float16, float64, integers) are
+converted once, to float32. Do not change the array from another thread meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Selection:
     Attributes:
         kept: Numbers of the kept rows, ascending. int64, shape (kept,).
         covered_by: For each row the kept row that covers it; a kept row covers itself. int64, shape (rows,).
-        similarity: For each row its similarity with the row that covers it; 1 for a kept row. float32, shape (rows,).
+        similarity: For each row its similarity with the row that covers it; 1 for a kept row. float32, shape
+            (rows,).
     """
 
     kept: NDArray[np.int64]
@@ -56,7 +58,8 @@ class Pairs(NamedTuple):
     similarity: NDArray[np.float64]
 
 
-class Components(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
     """The groups that similar rows form, however long the chain.
 
     Attributes:
@@ -139,15 +142,15 @@ def dedupe(
         min_similarity: Cosine from which two rows are near-duplicates, above -1 to 1.
         threads: How many threads work; every core if None. The result does not depend on it.
         order: Numbers of the rows in the order in which they are admitted; source order if None.
-        quality: One number a row, instead of ``order``: rows of higher quality are admitted first, equal ones in
-            source order. So the best of similar rows is kept.
+        quality: One number a row, instead of ``order``: rows of higher quality are admitted first, equal ones
+            in source order. So the best of similar rows is kept.
 
     Returns:
         The kept rows, and which of them covers each row.
 
     Raises:
-        InvalidInput: For rows that are zero, NaN or infinite (the message names the first), for an array that is not
-            two-dimensional, and for a threshold out of range.
+        InvalidInput: For rows that are zero, NaN or infinite (the message names the first), for an array that
+            is not two-dimensional, and for a threshold out of range.
         TypeError: For values that are not real numbers.
 
     >>> import numpy as np
