@@ -64,7 +64,9 @@ fn system_ffmpeg(program: &Path) -> bool {
             .atleast_version(version)
             .cargo_metadata(false)
             .probe(library)
-            .unwrap_or_else(|e| panic!("feature `system-ffmpeg`: {library} {version} or later is needed: {e}"));
+            .unwrap_or_else(|e| {
+                panic!("feature `system-ffmpeg`: {library} {version} or later is needed: {e}")
+            });
         flags.extend(found.include_paths.iter().map(|p| format!("-I{}", p.display())));
         flags.extend(found.link_paths.iter().map(|p| format!("-L{}", p.display())));
         flags.extend(found.libs.iter().map(|l| format!("-l{l}")));
@@ -111,7 +113,8 @@ fn bundled(out: &Path, program: &Path) -> bool {
     flags.extend(["avformat", "avcodec", "swscale", "avutil"].map(library));
     flags.extend(["-lm".to_owned(), "-lpthread".to_owned()]);
     link(program, &flags);
-    fs::copy(source.join("COPYING.LGPLv2.1"), out.join("COPYING.LGPLv2.1")).expect("FFmpeg comes with its licence");
+    fs::copy(source.join("COPYING.LGPLv2.1"), out.join("COPYING.LGPLv2.1"))
+        .expect("FFmpeg comes with its licence");
     true
 }
 
@@ -124,7 +127,10 @@ fn ffmpeg(source: &Path, out: &Path) -> PathBuf {
              (`apt install nasm`, `dnf install nasm`, `brew install nasm`) and build picchu-decoder again"
         );
     }
-    assert!(runs("make", "--version"), "building FFmpeg needs `make`; install it, or set PICCHU_DECODE_PROGRAM");
+    assert!(
+        runs("make", "--version"),
+        "building FFmpeg needs `make`; install it, or set PICCHU_DECODE_PROGRAM"
+    );
     let compiler = compiler();
     let mut options: Vec<String> = [
         "--disable-everything",

@@ -3,7 +3,7 @@
 use super::options::check_threshold;
 use super::rows::Rows;
 use super::select::Selection;
-use super::space::{Cut, Prepared, Space, farthest};
+use super::space::{Cut, Prepared, Reordered, Space, farthest};
 use super::team::Team;
 use super::union::Union;
 use super::{DedupeError, Options};
@@ -242,6 +242,9 @@ pub(super) fn prepare<'a>(
 /// Bytes that a pair takes while it is found and sorted.
 const PAIR_BYTES: usize = size_of::<Pair>() + size_of::<u32>() + size_of::<f64>();
 
+/// Pairs between two looks at the budget.
+const COUNTED_TOGETHER: usize = 1024;
+
 pub(super) fn join_prepared(
     prepared: &Prepared<'_>,
     min_similarity: f64,
@@ -250,25 +253,27 @@ pub(super) fn join_prepared(
 ) -> Result<Join, DedupeError> {
     let budget_bytes = options.budget_bytes();
     let bytes = AtomicUsize::new(0);
-    let scan = Scan::new(prepared, min_similarity);
+    let scan = Scan::new(prepared, min_similarity, team)?;
     let found = team.try_map(scan.panels(), |panel| {
         let mut pairs: Vec<Pair> = Vec::new();
         let mut counted = 0;
-        scan.panel(panel, options, |row, lanes, mut hits| {
-            while hits != 0 {
-                let other = lanes[hits.trailing_zeros() as usize];
-                hits &= hits - 1;
-                if let Some(similarity) = scan.cut.confirm(prepared, row as usize, other as usize) {
-                    pairs.push(Pair { a: row.min(other), b: row.max(other), similarity });
+        scan.panel(panel, options, &mut |_: &[u32], _, hits| hits, &mut |row: u32, other: u32| {
+            if let Some(similarity) = scan.cut.reached(prepared, row as usize, other as usize) {
+                pairs.push(Pair { a: row.min(other), b: row.max(other), similarity });
+                if pairs.len() >= counted + COUNTED_TOGETHER {
+                    let new = (pairs.len() - counted) * PAIR_BYTES;
+                    counted = pairs.len();
+                    if bytes.fetch_add(new, Ordering::Relaxed) + new > budget_bytes {
+                        return Err(DedupeError::MemoryBudget { budget_bytes });
+                    }
                 }
-            }
-            let new = (pairs.len() - counted) * PAIR_BYTES;
-            counted = pairs.len();
-            if bytes.fetch_add(new, Ordering::Relaxed) + new > budget_bytes {
-                return Err(DedupeError::MemoryBudget { budget_bytes });
             }
             Ok(())
         })?;
+        let new = (pairs.len() - counted) * PAIR_BYTES;
+        if bytes.fetch_add(new, Ordering::Relaxed) + new > budget_bytes {
+            return Err(DedupeError::MemoryBudget { budget_bytes });
+        }
         Ok(pairs)
     })?;
     Ok(Join::new(min_similarity, prepared.len(), found))
@@ -300,30 +305,26 @@ pub fn components(
     let rows = Rows::new(x)?;
     let team = Team::new(options, work(&rows))?;
     let prepared = prepare(rows, min_similarity, options, &team)?;
-    let scan = Scan::new(&prepared, min_similarity);
+    let scan = Scan::new(&prepared, min_similarity, &team)?;
     let union = Union::new(prepared.len());
     team.try_map(scan.panels(), |panel| {
         let mut roots = [u32::MAX; LANES];
-        let mut refresh = true;
-        scan.panel(panel, options, |row, lanes, mut hits| {
-            if refresh {
+        let mut connected = |lanes: &[u32], row: Option<u32>, hits: u64| {
+            let Some(row) = row else {
                 for (root, lane) in roots.iter_mut().zip(lanes) {
                     *root = union.find(*lane);
                 }
-                refresh = false;
-            }
+                return hits;
+            };
             let root = union.find(row);
             let same = roots.iter().enumerate().map(|(lane, other)| u64::from(*other == root) << lane);
-            hits &= !same.sum::<u64>();
-            while hits != 0 {
-                let other = lanes[hits.trailing_zeros() as usize];
-                hits &= hits - 1;
-                if union.find(row) != union.find(other)
-                    && scan.cut.connects(&prepared, row as usize, other as usize)
-                {
-                    union.unite(row, other);
-                    refresh = true;
-                }
+            hits & !same.sum::<u64>()
+        };
+        scan.panel(panel, options, &mut connected, &mut |row, other| {
+            if union.find(row) != union.find(other)
+                && scan.cut.connects(&prepared, row as usize, other as usize)
+            {
+                union.unite(row, other);
             }
             Ok(())
         })
@@ -331,57 +332,102 @@ pub fn components(
     Ok(Components::new(union.labels()))
 }
 
-/// A comparison of every row with every later one, by panels.
+/// A comparison of every row with every later one, by panels of 64 rows.
 struct Scan<'p> {
     prepared: &'p Prepared<'p>,
     cut: Cut,
     order: Vec<u32>,
+    reordered: Reordered,
 }
 
-/// Rows that go through a panel between two looks at the cancel flag.
+/// Rows that go through a panel together.
 const BLOCK: usize = 240;
 
+/// A row that may be similar to as many rows of a panel is compared with all of them at once.
+const MANY: u32 = 10;
+
 impl<'p> Scan<'p> {
-    fn new(prepared: &'p Prepared<'_>, min_similarity: f64) -> Self {
+    fn new(prepared: &'p Prepared<'_>, min_similarity: f64, team: &Team<'_>) -> Result<Self, DedupeError> {
         let cut = Cut::new(prepared, min_similarity);
-        Self { prepared, cut, order: (0..prepared.len() as u32).collect() }
+        let order = prepared.coherent_order(team)?;
+        let reordered = cut.reorder(prepared, &order);
+        Ok(Self { prepared, cut, order, reordered })
     }
 
-    /// Panels, the longest first, so that threads end together.
     fn panels(&self) -> Vec<usize> {
-        (0..self.order.len().div_ceil(LANES)).rev().collect()
+        (0..self.order.len().div_ceil(LANES)).collect()
     }
 
-    /// Calls `f` with each row that comes before a row of the panel and may be similar to some: with the row,
-    /// the panel's rows, and which of them. The rows next to the panel come first.
+    /// Compares the rows of a panel with those before them, the nearest first, block by block. `consider`
+    /// hears of each pair that no code excludes. `wanted` is called with the panel's rows before each block
+    /// (without a row), and then with each row that may be similar to some of them, to say which of those
+    /// pairs are of interest.
     fn panel(
         &self,
         at: usize,
         options: &Options,
-        mut f: impl FnMut(u32, &[u32], u64) -> Result<(), DedupeError>,
+        wanted: &mut impl FnMut(&[u32], Option<u32>, u64) -> u64,
+        consider: &mut impl FnMut(u32, u32) -> Result<(), DedupeError>,
     ) -> Result<(), DedupeError> {
-        let lanes = self.order.chunks(LANES).nth(at).unwrap_or_default();
-        let mut panel = self.prepared.panel();
+        let (prepared, kernel) = (self.prepared, self.prepared.kernel());
+        let begin = at * LANES;
+        let lanes = &self.order[begin..self.order.len().min(begin + LANES)];
+        let mut panel = prepared.panel();
         for (lane, row) in lanes.iter().enumerate() {
-            self.cut.set(self.prepared, &mut panel, lane, *row as usize);
+            self.cut.set(prepared, &mut panel, lane, *row as usize);
         }
-        let before = at * LANES;
+        let mut full_panel = None;
         let mut hits = [0; BLOCK];
-        // Within the panel, only lanes after the row count.
-        self.cut.sieve(self.prepared, &panel, lanes, &mut hits[..lanes.len()]);
-        for (lane, (row, hits)) in lanes.iter().zip(hits).enumerate() {
-            let later = hits & (u64::MAX << lane) & !(1 << lane);
-            if later != 0 {
-                f(*row, lanes, later)?;
-            }
-        }
-        for rows in self.order[..before].rchunks(BLOCK) {
+        let mut some: Vec<(u32, u64)> = Vec::with_capacity(BLOCK);
+        let mut many: Vec<u32> = Vec::with_capacity(BLOCK);
+        let mut many_hits = [0; BLOCK];
+        let mut end = begin + lanes.len();
+        while end > 0 {
             options.check_cancelled()?;
-            let hits = &mut hits[..rows.len()];
-            self.cut.sieve(self.prepared, &panel, rows, hits);
-            for (row, hits) in rows.iter().zip(hits) {
-                if *hits != 0 {
-                    f(*row, lanes, *hits)?;
+            // The first block holds the panel's own rows.
+            let places = end.saturating_sub(BLOCK)..end;
+            end = places.start;
+            let hits = &mut hits[..places.len()];
+            self.reordered.sieve(kernel, &panel, places.clone(), hits);
+            if hits.iter().all(|hits| *hits == 0) {
+                continue;
+            }
+            wanted(lanes, None, 0);
+            some.clear();
+            many.clear();
+            for (place, hits) in places.zip(hits.iter()).filter(|(_, hits)| **hits != 0) {
+                let mut hits = *hits;
+                if place >= begin {
+                    // Of the panel's own rows only later ones count.
+                    hits &= !(u64::MAX >> (63 - (place - begin)));
+                }
+                let row = self.order[place];
+                hits = wanted(lanes, Some(row), hits);
+                if hits.count_ones() >= MANY && prepared.has_sketches() {
+                    many.push(row);
+                }
+                if hits != 0 {
+                    some.push((row, hits));
+                }
+            }
+            if !many.is_empty() {
+                if full_panel.is_none() {
+                    full_panel = self.cut.full_panel(prepared, lanes);
+                }
+                if let Some(panel) = &full_panel {
+                    self.cut.sieve_full(prepared, panel, &many, &mut many_hits[..many.len()]);
+                }
+            }
+            let mut compared = many.iter().zip(&many_hits).peekable();
+            for (row, mut hits) in some.drain(..) {
+                let known = compared.next_if(|(other, _)| **other == row).map(|(_, hits)| *hits);
+                hits &= known.unwrap_or(u64::MAX);
+                while hits != 0 {
+                    let other = lanes[hits.trailing_zeros() as usize];
+                    hits &= hits - 1;
+                    if known.is_some() || self.cut.possible(prepared, row as usize, other as usize) {
+                        consider(row, other)?;
+                    }
                 }
             }
         }

@@ -42,7 +42,8 @@ use super::rows::{Rows, check_norms, cosine, norm_sq};
 use super::team::Team;
 use super::{DedupeError, Options};
 use crate::simd::{
-    CodeRows, Kernel, LANES, Line, MAX_CODE, MAX_CODE_LENGTH, Panel, Quantised, clamp_limit, codes_mut,
+    CodeRows, Kernel, LANES, Line, Lines, MAX_CODE, MAX_CODE_LENGTH, Panel, Quantised, clamp_limit, codes,
+    codes_mut,
 };
 use ndarray::{Array2, ArrayView2, Axis, s};
 use std::ops::Range;
@@ -60,7 +61,8 @@ struct Measure {
     /// ε of the module's documentation.
     error: f32,
     length_sq: i32,
-    sum: i32,
+    /// Of the kernel, for the sum of the codes.
+    offset: i32,
 }
 
 /// The codes of all rows at one level.
@@ -71,18 +73,29 @@ struct Level {
     lines_per_row: usize,
     /// a of the module's documentation.
     stretch: f64,
-    lines: Vec<Line>,
+    lines: Lines,
     measures: Vec<Measure>,
 }
 
 impl Level {
     fn new(length: usize, stretch: f64) -> Self {
         let lines_per_row = length.div_ceil(64).max(1);
-        Self { length, lines_per_row, stretch, lines: Vec::new(), measures: Vec::new() }
+        Self { length, lines_per_row, stretch, lines: Lines::default(), measures: Vec::new() }
     }
 
     fn rows(&self) -> CodeRows<'_> {
         CodeRows::new(&self.lines, self.lines_per_row)
+    }
+
+    /// Product of the codes of two rows.
+    fn product(&self, kernel: Kernel, a: usize, b: usize) -> i32 {
+        kernel.dot_codes(self.rows().row(a), self.rows().row(b), self.measures[b].offset)
+    }
+
+    /// Squared distance of the codes of two rows.
+    fn apart_sq(&self, kernel: Kernel, a: usize, b: usize) -> f64 {
+        let lengths_sq = f64::from(self.measures[a].length_sq) + f64::from(self.measures[b].length_sq);
+        lengths_sq - 2.0 * f64::from(self.product(kernel, a, b))
     }
 
     /// g of the module's documentation, for the rows from `first` on.
@@ -92,7 +105,7 @@ impl Level {
     }
 
     fn grow(&mut self, rows: usize) {
-        self.lines.resize(rows * self.lines_per_row, Line::ZERO);
+        self.lines.resize(rows * self.lines_per_row);
         self.measures.resize(rows, Measure::default());
     }
 
@@ -184,10 +197,15 @@ impl Space {
         // The lower end keeps products of equal rows within the integers; it is far below any threshold's D.
         space.scale = widest.max(1e-4) / MAX_CODE;
         if let Some(distance) = sketch_for {
-            let longest = if rows.len() < 20_000 { 128 } else { 192 };
-            if let Some(basis) = principal_directions(&sample_rows, longest) {
-                let test = sample(kernel, rows, count.min(160), 0.5, length);
-                space.basis = space.choose_sketches(&basis, &test, distance);
+            let test = sample(kernel, rows, count.min(160), 0.5, length);
+            // More directions cost more to find: they are tried if a few leave many pairs over.
+            for longest in [64, 192] {
+                let Some(directions) = principal_directions(&sample_rows, longest) else { break };
+                let (basis, rest) = space.choose_sketches(&directions, &test, distance);
+                space.basis = basis;
+                if rest < 0.05 || directions.nrows() < longest {
+                    break;
+                }
             }
         }
         space
@@ -224,7 +242,8 @@ impl Space {
             return Measure::default();
         };
         let error = error_bound(quantised.error_sq, row.len()) / f64::from(self.scale);
-        Measure { error: round_up(error), length_sq: quantised.length_sq, sum: quantised.sum }
+        let offset = self.kernel.offset(quantised.sum);
+        Measure { error: round_up(error), length_sq: quantised.length_sq, offset }
     }
 
     fn sketch(
@@ -242,7 +261,7 @@ impl Space {
         let rounding = (f64::from(error_sq).sqrt() + scale * f64::from(length_sq).sqrt()) * 1e-6;
         let rounded = f64::from(error_sq).sqrt() * 1.0001 + rounding;
         let error = (sketch.norm * f64::from(full.error) + rounded) / scale;
-        Measure { error: round_up(error), length_sq, sum }
+        Measure { error: round_up(error), length_sq, offset: self.kernel.offset(sum) }
     }
 
     /// Projects some rows of full codes, one after the other.
@@ -254,17 +273,21 @@ impl Space {
             self.kernel.products(panel, full, 0, &mut to.products);
             let values = to.values.chunks_exact_mut(to.width);
             for ((products, measure), values) in to.products.iter().zip(measures).zip(values) {
-                let offset = self.kernel.offset(measure.sum);
                 for (value, product) in values[at * LANES..].iter_mut().zip(products) {
-                    *value = product - offset;
+                    *value = product - measure.offset;
                 }
             }
         }
     }
 
     /// Rounds a basis to integers and takes the lengths of sketches that make a search cheapest, going by
-    /// rows that were not used to fit the basis; or none.
-    fn choose_sketches(&self, basis: &Array2<f32>, test: &Array2<f32>, distance: f64) -> Option<Basis> {
+    /// rows that were not used to fit the basis; or none. Also says which share of pairs the longest leaves over.
+    fn choose_sketches(
+        &self,
+        basis: &Array2<f32>,
+        test: &Array2<f32>,
+        distance: f64,
+    ) -> (Option<Basis>, f64) {
         const STEP: usize = 32;
         // In cycles: a coordinate of a pair in a sieve, and a pair that comes through it.
         const COORDINATE: f64 = 1.0 / 96.0;
@@ -273,7 +296,7 @@ impl Space {
         let longest = basis.nrows() / STEP * STEP;
         let widest = basis.iter().fold(0.0_f32, |widest, value| widest.max(value.abs()));
         if longest == 0 || widest == 0.0 {
-            return None;
+            return (None, 1.0);
         }
         let lines = self.mean.len().div_ceil(64);
         let mut rounded = vec![Line::ZERO; longest * lines];
@@ -311,26 +334,16 @@ impl Space {
         let mut best = (self.mean.len() as f64 * COORDINATE, None);
         for length in (STEP..=longest).step_by(STEP) {
             let sketch = Sketch { length, norm: norm_bound(self.kernel, rounded, length) };
-            let lines = length.div_ceil(64);
-            let mut codes = vec![Line::ZERO; test.nrows() * lines];
-            let reach = self.sketch_stretch(&basis, sketch) * distance;
-            let limits: Vec<i32> = measures
-                .iter()
-                .zip(projected.values.chunks_exact(projected.width))
-                .zip(codes.chunks_exact_mut(lines))
-                .map(|((full, projected), to)| {
-                    limit(&self.sketch(&basis, sketch, *full, projected, to), reach)
-                })
-                .collect();
-            let codes = CodeRows::new(&codes, lines);
-            let through: usize = (0..test.nrows())
-                .map(|i| {
-                    let row = codes.row(i);
-                    let through =
-                        |j: &usize| self.kernel.dot_codes(row, codes.row(*j)) >= limits[i] + limits[*j];
-                    (0..i).filter(through).count()
-                })
-                .sum();
+            let mut level = Level::new(length, self.sketch_stretch(&basis, sketch));
+            level.grow(test.nrows());
+            let values = projected.values.chunks_exact(projected.width);
+            for (i, (full, values)) in measures.iter().zip(values).enumerate() {
+                let to = &mut level.lines[i * level.lines_per_row..][..level.lines_per_row];
+                level.measures[i] = self.sketch(&basis, sketch, *full, values, to);
+            }
+            let limits: Vec<i32> = level.limits(distance, 0).collect();
+            let through = |i: usize, j: usize| level.product(self.kernel, i, j) >= limits[i] + limits[j];
+            let through: usize = (0..test.nrows()).map(|i| (0..i).filter(|j| through(i, *j)).count()).sum();
             let share = through as f64 / (test.nrows() * (test.nrows() - 1) / 2).max(1) as f64;
             let cost = length as f64 * COORDINATE + share * PAIR;
             if cost < best.0 {
@@ -338,7 +351,9 @@ impl Space {
             }
             sketches.push((sketch, share));
         }
-        let (first, share) = sketches[best.1?];
+        let rest = sketches.last().map_or(1.0, |(_, share)| *share);
+        let Some(best) = best.1 else { return (None, rest) };
+        let (first, share) = sketches[best];
         basis.sketches.push(first);
         if let Some((longest, rest)) = sketches.last()
             && longest.length >= first.length + 64
@@ -346,9 +361,9 @@ impl Space {
         {
             basis.sketches.push(*longest);
         }
-        let panels = basis.sketches.iter().map(|sketch| sketch.length).max()?.div_ceil(LANES);
-        basis.panels.truncate(panels);
-        Some(basis)
+        let longest = basis.sketches.iter().map(|sketch| sketch.length).max().unwrap_or(0);
+        basis.panels.truncate(longest.div_ceil(LANES));
+        (Some(basis), rest)
     }
 }
 
@@ -373,7 +388,9 @@ fn principal_directions(sample: &Array2<f32>, wanted: usize) -> Option<Array2<f3
     for _ in 0..3 {
         weights = products.dot(&orthonormal(&weights.view())?);
     }
-    Some(orthonormal(&sample.t().dot(&weights).view())?.reversed_axes())
+    // Once more, for what rounding left: the more orthonormal, the smaller Λ.
+    let directions = orthonormal(&sample.t().dot(&weights).view())?;
+    Some(orthonormal(&directions.view())?.reversed_axes())
 }
 
 /// An orthonormal basis of the columns, column by column; none if they are too few.
@@ -401,9 +418,13 @@ fn orthonormal(columns: &ArrayView2<'_, f32>) -> Option<Array2<f32>> {
     // The inverse of L, row by row: with L X = 1, row i of X is (1ᵢ − Σ Lᵢⱼ Xⱼ) / Lᵢᵢ.
     let mut inverse = Array2::<f64>::zeros((size, size));
     for i in 0..size {
-        let mut row = -lower.slice(s![i, ..i]).dot(&inverse.slice(s![..i, ..]));
+        let (known, mut rest) = inverse.view_mut().split_at(Axis(0), i);
+        let mut row = rest.row_mut(0);
+        for (factor, known) in lower.row(i).iter().zip(known.outer_iter()) {
+            row.scaled_add(-factor, &known);
+        }
         row[i] += 1.0;
-        inverse.row_mut(i).assign(&(row / lower[[i, i]]));
+        row /= lower[[i, i]];
     }
     Some(columns.dot(&inverse.mapv(|value| value as f32).t()))
 }
@@ -415,8 +436,10 @@ fn orthonormal(columns: &ArrayView2<'_, f32>) -> Option<Array2<f32>> {
 fn norm_bound(kernel: Kernel, rows: CodeRows<'_>, count: usize) -> f64 {
     let mut gram = Array2::<f64>::zeros((count, count));
     for i in 0..count {
+        let sum = codes(rows.row(i)).iter().map(|code| i32::from(*code)).sum();
+        let offset = kernel.offset(sum);
         for j in 0..=i {
-            let product = f64::from(kernel.dot_codes(rows.row(i), rows.row(j)));
+            let product = f64::from(kernel.dot_codes(rows.row(j), rows.row(i), offset));
             gram[[i, j]] = product;
             gram[[j, i]] = product;
         }
@@ -530,6 +553,62 @@ impl<'a> Prepared<'a> {
         &self.rows
     }
 
+    pub(super) fn kernel(&self) -> Kernel {
+        self.space.kernel
+    }
+
+    /// An order in which similar rows are close: by the nearest of some pivots, and pivots by a walk from each to
+    /// the nearest that is left. Any order is correct.
+    pub(super) fn coherent_order(&self, team: &Team<'_>) -> Result<Vec<u32>, DedupeError> {
+        const PIVOTS: usize = 256;
+        let len = self.len();
+        let mut order: Vec<u32> = (0..len as u32).collect();
+        if len < 4 * PIVOTS || !self.has_sketches() {
+            return Ok(order);
+        }
+        let (kernel, level) = (self.space.kernel, &self.levels[0]);
+        let pivots = self.walk((0..PIVOTS).map(|i| i * len / PIVOTS).collect());
+        let mut panels = Vec::new();
+        for rows in pivots.chunks(LANES) {
+            let mut panel = self.panel();
+            for (lane, row) in rows.iter().enumerate() {
+                panel.set(lane, level.rows().row(*row), 0);
+            }
+            panels.push((panel, rows));
+        }
+        let blocks: Vec<_> = (0..len).step_by(BLOCK).map(|first| first..len.min(first + BLOCK)).collect();
+        let nearest = team.map(blocks, |block| {
+            let mut nearest = vec![(i32::MAX, 0_u32); block.len()];
+            let mut products = vec![[0; LANES]; block.len()];
+            for (at, (panel, rows)) in panels.iter().enumerate() {
+                kernel.products(panel, level.rows(), block.start, &mut products);
+                for (nearest, products) in nearest.iter_mut().zip(&products) {
+                    for (lane, (row, product)) in rows.iter().zip(products).enumerate() {
+                        // Half the squared distance, up to what depends on the row alone.
+                        let apart = level.measures[*row].length_sq / 2 - product;
+                        *nearest = (*nearest).min((apart, (at * LANES + lane) as u32));
+                    }
+                }
+            }
+            nearest
+        })?;
+        let nearest: Vec<u32> = nearest.into_iter().flatten().map(|(_, pivot)| pivot).collect();
+        order.sort_by_key(|row| nearest[*row as usize]);
+        Ok(order)
+    }
+
+    /// Puts rows in the order of a walk from each to the nearest that is left.
+    fn walk(&self, mut rows: Vec<usize>) -> Vec<usize> {
+        for i in 1..rows.len() {
+            let apart =
+                |at: &usize| self.levels[0].apart_sq(self.space.kernel, rows[i - 1], rows[*at]) as i64;
+            if let Some(nearest) = (i..rows.len()).min_by_key(apart) {
+                rows.swap(i, nearest);
+            }
+        }
+        rows
+    }
+
     /// Whether there are sketches, which make a sieve many times cheaper.
     pub(super) fn has_sketches(&self) -> bool {
         self.levels.len() > 1
@@ -539,7 +618,7 @@ impl<'a> Prepared<'a> {
         self.rows.truncate(len);
         self.norms_sq.truncate(len);
         for level in &mut self.levels {
-            level.lines.truncate(len * level.lines_per_row);
+            level.lines.resize(len * level.lines_per_row);
             level.measures.truncate(len);
         }
     }
@@ -577,9 +656,38 @@ pub(super) struct Cut {
     min_similarity: f64,
     /// Limits for the sieve, with the kernel's offset.
     sieve: Vec<i32>,
+    /// Limits for the full codes, with the kernel's offset; empty without sketches.
+    full: Vec<i32>,
     /// Limits by level.
     levels: Vec<Vec<i32>>,
 }
+
+/// The sieve's side of rows in another order.
+#[derive(Debug)]
+pub(super) struct Reordered {
+    lines: Vec<Line>,
+    lines_per_row: usize,
+    limits: Vec<i32>,
+}
+
+impl Reordered {
+    /// Which rows of a panel may reach the threshold with the rows at some places, 240 at most.
+    pub(super) fn sieve(&self, kernel: Kernel, panel: &Panel, places: Range<usize>, hits: &mut [u64]) {
+        let rows = CodeRows::new(&self.lines[places.start * self.lines_per_row..], self.lines_per_row);
+        kernel.sieve(panel, rows, &self.limits[places.clone()], &COUNTING[..places.len()], hits);
+    }
+}
+
+/// The first numbers.
+const COUNTING: [u32; 240] = {
+    let mut numbers = [0; 240];
+    let mut i = 0;
+    while i < 240 {
+        numbers[i] = i as u32;
+        i += 1;
+    }
+    numbers
+};
 
 fn distance(similarity: f64) -> f64 {
     (2.0 - 2.0 * similarity).max(0.0).sqrt()
@@ -593,7 +701,7 @@ pub(super) fn farthest(min_similarity: f64) -> f64 {
 impl Cut {
     pub(super) fn new(prepared: &Prepared<'_>, min_similarity: f64) -> Self {
         let levels = vec![Vec::new(); prepared.levels.len()];
-        let mut cut = Self { min_similarity, sieve: Vec::new(), levels };
+        let mut cut = Self { min_similarity, sieve: Vec::new(), full: Vec::new(), levels };
         cut.extend(prepared);
         cut
     }
@@ -609,14 +717,21 @@ impl Cut {
         for (limits, level) in self.levels.iter_mut().zip(&prepared.levels) {
             limits.extend(level.limits(distance, first));
         }
-        let kernel = prepared.space.kernel;
-        let measures = prepared.levels[0].measures[first..].iter();
-        let limits = self.levels[0][first..].iter().zip(measures);
-        self.sieve.extend(limits.map(|(limit, measure)| limit + kernel.offset(measure.sum)));
+        let with_offset = |at: usize| {
+            let measures = prepared.levels[at].measures[first..].iter();
+            self.levels[at][first..].iter().zip(measures).map(|(limit, measure)| limit + measure.offset)
+        };
+        self.sieve.extend(with_offset(0));
+        if prepared.has_sketches() {
+            self.full.extend(with_offset(prepared.levels.len() - 1));
+        }
     }
 
     pub(super) fn move_down(&mut self, from: usize, to: usize) {
         self.sieve[to] = self.sieve[from];
+        if let Some(limit) = self.full.get(from).copied() {
+            self.full[to] = limit;
+        }
         for limits in &mut self.levels {
             limits[to] = limits[from];
         }
@@ -624,8 +739,44 @@ impl Cut {
 
     pub(super) fn truncate(&mut self, len: usize) {
         self.sieve.truncate(len);
+        self.full.truncate(len);
         for limits in &mut self.levels {
             limits.truncate(len);
+        }
+    }
+
+    /// Codes and limits of the sieve for rows in another order, so that neighbours are close in memory.
+    pub(super) fn reorder(&self, prepared: &Prepared<'_>, order: &[u32]) -> Reordered {
+        let level = &prepared.levels[0];
+        let (mut lines, mut limits) = (Vec::with_capacity(level.lines.len()), Vec::new());
+        for row in order {
+            lines.extend_from_slice(level.rows().row(*row as usize));
+            limits.push(self.sieve[*row as usize]);
+        }
+        Reordered { lines, lines_per_row: level.lines_per_row, limits }
+    }
+
+    /// An empty panel for the full codes, and what [`Cut::sieve_full`] needs; none if the sieve has them.
+    pub(super) fn full_panel(&self, prepared: &Prepared<'_>, rows: &[u32]) -> Option<Panel> {
+        let level = prepared.levels[1..].last()?;
+        let limits = self.levels.last()?;
+        let mut panel = Panel::new(prepared.space.kernel, level.length.next_multiple_of(4));
+        for (lane, row) in rows.iter().enumerate() {
+            panel.set(lane, level.rows().row(*row as usize), limits[*row as usize]);
+        }
+        Some(panel)
+    }
+
+    /// As [`Cut::sieve`], with full codes.
+    pub(super) fn sieve_full(
+        &self,
+        prepared: &Prepared<'_>,
+        panel: &Panel,
+        chosen: &[u32],
+        hits: &mut [u64],
+    ) {
+        if let Some(level) = prepared.levels.last() {
+            prepared.space.kernel.sieve(panel, level.rows(), &self.full, chosen, hits);
         }
     }
 
@@ -640,26 +791,29 @@ impl Cut {
     }
 
     /// Whether a pair that came through the sieve comes through the other levels.
-    fn possible(&self, prepared: &Prepared<'_>, a: usize, b: usize) -> bool {
-        prepared.levels.iter().zip(&self.levels).skip(1).all(|(level, limits)| {
-            let rows = level.rows();
-            prepared.space.kernel.dot_codes(rows.row(a), rows.row(b)) >= limits[a] + limits[b]
-        })
+    pub(super) fn possible(&self, prepared: &Prepared<'_>, a: usize, b: usize) -> bool {
+        prepared
+            .levels
+            .iter()
+            .zip(&self.levels)
+            .skip(1)
+            .all(|(level, limits)| level.product(prepared.space.kernel, a, b) >= limits[a] + limits[b])
     }
 
     /// The similarity of a pair that came through the sieve, if it reaches the threshold.
     pub(super) fn confirm(&self, prepared: &Prepared<'_>, a: usize, b: usize) -> Option<f64> {
-        if !self.possible(prepared, a, b) {
-            return None;
-        }
+        if self.possible(prepared, a, b) { self.reached(prepared, a, b) } else { None }
+    }
+
+    /// The similarity of a pair, if it reaches the threshold.
+    pub(super) fn reached(&self, prepared: &Prepared<'_>, a: usize, b: usize) -> Option<f64> {
         let similarity = prepared.similarity(a, b);
         (similarity >= self.min_similarity).then_some(similarity)
     }
 
-    /// Whether a pair that came through the sieve reaches the threshold.
+    /// Whether a pair reaches the threshold.
     pub(super) fn connects(&self, prepared: &Prepared<'_>, a: usize, b: usize) -> bool {
-        self.possible(prepared, a, b)
-            && (self.certain(prepared, a, b) || prepared.similarity(a, b) >= self.min_similarity)
+        self.certain(prepared, a, b) || self.reached(prepared, a, b).is_some()
     }
 
     /// Whether the full codes prove that a pair reaches the threshold.
@@ -672,10 +826,7 @@ impl Cut {
         let (x, y) = (level.measures[a], level.measures[b]);
         let within = distance(self.min_similarity + DECIDED_EXACTLY) * level.stretch;
         let within = within - f64::from(x.error) - f64::from(y.error);
-        let rows = level.rows();
-        let product = prepared.space.kernel.dot_codes(rows.row(a), rows.row(b));
-        let apart_sq = f64::from(x.length_sq) + f64::from(y.length_sq) - 2.0 * f64::from(product);
-        within > 0.0 && apart_sq < within * within
+        within > 0.0 && level.apart_sq(prepared.space.kernel, a, b) < within * within
     }
 }
 
@@ -737,8 +888,8 @@ impl<'p> Nearest<'p> {
             for (row, reach) in block.clone().zip(&reaches) {
                 let measure = level.measures[row];
                 let reach = reach * level.stretch + f64::from(measure.error) + f64::from(self.errors[at]);
-                limits[row] = clamp_limit(0.5 * f64::from(measure.length_sq) - 0.5 * reach * reach)
-                    + self.prepared.space.kernel.offset(measure.sum);
+                limits[row] =
+                    clamp_limit(0.5 * f64::from(measure.length_sq) - 0.5 * reach * reach) + measure.offset;
             }
             self.prepared.space.kernel.sieve(&self.panels[at], level.rows(), &limits, &rows, &mut hits);
             for (i, row) in block.clone().enumerate() {
@@ -765,10 +916,7 @@ impl<'p> Nearest<'p> {
         self.prepared.levels.iter().skip(1).all(|level| {
             let (x, y) = (level.measures[row], level.measures[other]);
             let reach = level.stretch * distance + f64::from(x.error) + f64::from(y.error);
-            let rows = level.rows();
-            let product = self.prepared.space.kernel.dot_codes(rows.row(row), rows.row(other));
-            let apart_sq = f64::from(x.length_sq) + f64::from(y.length_sq) - 2.0 * f64::from(product);
-            apart_sq <= reach * reach
+            level.apart_sq(self.prepared.space.kernel, row, other) <= reach * reach
         })
     }
 }

@@ -9,11 +9,14 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod lines;
 mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub(crate) use lines::Lines;
 
 /// Rows of a [`Panel`].
 pub(crate) const LANES: usize = 64;
@@ -244,9 +247,9 @@ impl Kernel {
         }
     }
 
-    /// Dot product of two rows of codes.
+    /// Dot product of two rows of codes; `offset` is the [`Kernel::offset`] of the second.
     #[inline]
-    pub(crate) fn dot_codes(self, a: &[Line], b: &[Line]) -> i32 {
+    pub(crate) fn dot_codes(self, a: &[Line], b: &[Line], offset: i32) -> i32 {
         assert_eq!(a.len(), b.len());
         match self.0 {
             Unit::Scalar => scalar::dot_codes(a, b),
@@ -254,7 +257,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2 => unsafe { x86::dot_codes_avx2(a, b) },
             #[cfg(target_arch = "x86_64")]
-            Unit::Avx512Vnni => unsafe { x86::dot_codes_avx512(a, b) },
+            Unit::Avx512Vnni => unsafe { x86::dot_codes_avx512(a, b) - offset },
             #[cfg(target_arch = "aarch64")]
             Unit::Neon => unsafe { aarch64::dot_codes(a, b) },
         }

@@ -8,9 +8,9 @@ use std::arch::x86_64::{
     __m256i, __m512i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_abs_epi8, _mm256_add_epi32,
     _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpgt_epi32, _mm256_extracti128_si256,
     _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_storeu_si256, _mm512_cmpge_epi32_mask,
-    _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_storeu_si256, _mm512_add_epi32,
+    _mm512_cmpge_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_reduce_add_epi32,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_xor_si512,
 };
 
 /// Rows that go through a panel together: 6 × 4 sums, 4 lines and 1 row fit the 32 registers.
@@ -55,17 +55,24 @@ fn load_512(line: &Line) -> __m512i {
     unsafe { _mm512_loadu_si512(std::ptr::from_ref(line).cast()) }
 }
 
+/// The product, plus the offset of `b`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn dot_codes_avx512(a: &[Line], b: &[Line]) -> i32 {
     let flip = _mm512_set1_epi8(i8::MIN);
-    let (mut sum, mut offset) = ([_mm512_setzero_si512(); 2], [_mm512_setzero_si512(); 2]);
-    for (i, (a, b)) in a.iter().zip(b).enumerate() {
-        let b = load_512(b);
-        sum[i % 2] = _mm512_dpbusd_epi32(sum[i % 2], _mm512_xor_si512(load_512(a), flip), b);
-        offset[i % 2] = _mm512_dpbusd_epi32(offset[i % 2], flip, b);
+    let add = |sum, a, b| _mm512_dpbusd_epi32(sum, _mm512_xor_si512(load_512(a), flip), load_512(b));
+    let mut sums = [_mm512_setzero_si512(); 4];
+    let (a_fours, a_rest) = a.as_chunks::<4>();
+    let (b_fours, b_rest) = b.as_chunks::<4>();
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        for i in 0..4 {
+            sums[i] = add(sums[i], &a[i], &b[i]);
+        }
     }
-    _mm512_reduce_add_epi32(_mm512_sub_epi32(sum[0], offset[0]))
-        .wrapping_add(_mm512_reduce_add_epi32(_mm512_sub_epi32(sum[1], offset[1])))
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sums[0] = add(sums[0], a, b);
+    }
+    let sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    _mm512_reduce_add_epi32(sum)
 }
 
 #[inline]

@@ -47,8 +47,7 @@ impl FsStore {
 fn write(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(fail)?;
+    let mut file = temporary_file(folder)?;
     file.write_all(body).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     #[cfg(unix)]
@@ -60,6 +59,18 @@ fn write(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
     match mode {
         PutMode::Overwrite => file.persist(path).map(drop).map_err(|e| fail(e.error)),
         PutMode::CreateOnly => file.persist_noclobber(path).map(drop).map_err(|e| fail(e.error)),
+    }
+}
+
+fn temporary_file(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    let mut attempts = 0;
+    loop {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        match tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder) {
+            // Deleting the last object of a folder removes the folder, perhaps just now.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && attempts < 10 => attempts += 1,
+            file => return file.map_err(|e| Error::io("write to", folder, e)),
+        }
     }
 }
 
@@ -112,10 +123,15 @@ impl Store for FsStore {
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        let path = self.path(key);
+        let (path, root) = (self.path(key), self.root.clone());
         crate::blocking(move || match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("delete", &path, e)),
-            _ => Ok(()),
+            _ => {
+                // Folders are only parts of keys: an empty one is nothing. One that is not empty stays.
+                let below = path.ancestors().skip(1).take_while(|folder| *folder != root);
+                below.map(std::fs::remove_dir).take_while(std::result::Result::is_ok).for_each(drop);
+                Ok(())
+            }
         })
         .await
     }

@@ -118,10 +118,13 @@ fn rows(data: Data, len: usize, dim: usize, min_similarity: f64, seed: u64) -> A
                 row
             }
             Data::Norms => {
-                let size = [1e-40_f32, 1e-30, 1.0, 1e30, 3e37][numbers.below(5)];
+                // Powers of two: they keep the direction, but for the first, which cuts digits off.
+                let size = 2.0_f64.powi([-133, -100, 0, 100, 124][numbers.below(5)]) as f32;
                 let mut row = if i % 3 == 0 { common.clone() } else { numbers.row(dim) };
                 row.iter_mut().for_each(|value| *value *= size);
-                row[0] += f32::MIN_POSITIVE;
+                if row.iter().all(|value| *value == 0.0) {
+                    row[0] = size;
+                }
                 row
             }
             Data::AtThreshold => {

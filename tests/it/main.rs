@@ -7,3 +7,5 @@ mod build_command;
 mod conformance;
 mod dedupe;
 mod pipeline;
+#[cfg(feature = "video")]
+mod video;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub use self::reference::Reference;
 use self::{
     calibrate::Observation,
-    grid::grid_size,
+    grid::{Window, grid_size},
     lab::{COLOURS, Lab, Palette, Random},
     reference::{Model, Small},
     search::{Candidate, Rules, Workspace},
@@ -129,10 +129,8 @@ impl PaletteDetector {
             workspace.load(&frame.image, &palette);
             for (model, observations) in models.iter().zip(&mut observations) {
                 let found = workspace.search(model, &self.rules, 2);
-                if let Some(best) = found.first() {
-                    observations
-                        .push(Observation { best: best.score, second: found.get(1).map(|c| c.score) });
-                }
+                let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
+                observations.extend(Observation::new(&scores));
             }
         }
         let thresholds: Vec<f32> = observations.iter().map(|o| calibrate::threshold(o)).collect();
@@ -167,28 +165,19 @@ impl PaletteDetector {
         let found: Vec<Vec<Candidate>> =
             fitted.models.iter().map(|m| { if tune("debug", 0.0) > 1.0 { eprintln!("F {}", frame.index); } workspace.search(m, &self.rules, 4) }).collect();
         let full = workspace.grid.full();
-        // (name, candidate, evidence above the threshold)
-        let mut claims: Vec<(usize, Candidate, f32)> = Vec::new();
+        let mut claims: Vec<Claim> = Vec::new();
         for (who, candidates) in found.iter().enumerate() {
-            for (i, c) in candidates.iter().enumerate() {
-                let gap = if i == 0 { candidates.get(1).map_or(0.0, |s| c.score - s.score) } else { 0.0 };
-                claims.push((who, *c, c.score + tune("gap", 0.3) * gap - fitted.thresholds[who]));
-            }
+            let scores: Vec<f32> = candidates.iter().map(|c| c.score).collect();
+            claims.extend(candidates.iter().enumerate().filter_map(|(place, c)| {
+                let evidence = calibrate::evidence(&scores, place)?;
+                let confidence = calibrate::confidence(evidence, fitted.thresholds[who]);
+                Some(Claim { who, window: c.window, evidence, confidence, rival: None })
+            }));
         }
-        let key = |c: &(usize, Candidate, f32)| c.2 + fitted.thresholds[c.0] * tune("rawname", 1.0);
-        claims.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.0.cmp(&b.0)).then(a.1.window.cmp(&b.1.window)));
-        let mut taken: Vec<(usize, Candidate, f32)> = Vec::new();
-        for claim in claims {
-            let same = taken.iter().filter(|t| t.0 == claim.0).count();
-            let clash = taken.iter().any(|t| t.1.window.iou(claim.1.window) > 0.6 || t.1.window.overlap(claim.1.window) > tune("contain", 0.8) * t.1.window.area().min(claim.1.window.area()));
-            if same < self.max_per_frame && !clash {
-                taken.push(claim);
-            }
-        }
-        taken
+        settle(claims, self.max_per_frame)
             .into_iter()
-            .filter_map(|(who, candidate, evidence)| {
-                let w = candidate.window;
+            .filter_map(|claim| {
+                let w = claim.window;
                 let bounding_box = BoundingBox::new(
                     w.left as f32 / full.right as f32,
                     w.top as f32 / full.bottom as f32,
@@ -196,25 +185,16 @@ impl PaletteDetector {
                     w.height() as f32 / full.bottom as f32,
                 )
                 .clamped()?;
-                let confidence = if tune("all", 0.0) > 0.0 { candidate.score / 2.0 } else { 1.0 / (1.0 + (-evidence / 0.08).exp()) };
-                let name = self.names[who].clone();
-                if tune("all", 0.0) > 0.0 {
-                    return Some(Detection {
-                        bounding_box,
-                        character: Some(name),
-                        confidence,
-                        label: None,
-                        alternatives: Vec::new(),
-                        decided_by: "palette".into(),
-                    });
-                }
-                let (character, alternatives) = if confidence >= 0.5 {
-                    (Some(name), Vec::new())
-                } else if confidence >= 0.35 {
-                    (None, vec![Alternative { character: name, confidence }])
-                } else {
-                    return None;
-                };
+                let alternative =
+                    |who: usize, confidence: f32| Alternative { character: self.names[who].clone(), confidence };
+                let (character, confidence, alternatives) = if tune("all", 0.0) > 0.0 {
+                    (Some(self.names[claim.who].clone()), claim.evidence / 2.0, vec![])
+                } else { match claim.rival {
+                    Some((rival, theirs)) => (None, claim.confidence, vec![alternative(claim.who, claim.confidence), alternative(rival, theirs)]),
+                    None if claim.confidence >= 0.5 => (Some(self.names[claim.who].clone()), claim.confidence, Vec::new()),
+                    None if claim.confidence >= UNSURE => (None, claim.confidence, vec![alternative(claim.who, claim.confidence)]),
+                    None => return None,
+                }};
                 Some(Detection {
                     bounding_box,
                     character,
@@ -226,6 +206,47 @@ impl PaletteDetector {
             })
             .collect()
     }
+}
+
+/// Confidence from which a box is worth reporting without a name.
+const UNSURE: f32 = 0.3;
+
+/// Difference of evidence below which two names for one box are too close to choose.
+const CLOSE: f32 = 0.05;
+
+/// A place that a character claims.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    who: usize,
+    window: Window,
+    evidence: f32,
+    confidence: f32,
+    /// Another character that claims the same place with as much right, and its confidence.
+    rival: Option<(usize, f32)>,
+}
+
+/// Gives each character its places: the claim with more evidence takes the place.
+fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
+    claims.sort_unstable_by(|a, b| {
+        b.evidence.total_cmp(&a.evidence).then(a.who.cmp(&b.who)).then(a.window.cmp(&b.window))
+    });
+    let mut taken: Vec<Claim> = Vec::new();
+    for claim in claims {
+        let shared = |t: &Claim| t.window.overlap(claim.window);
+        let smaller = |t: &Claim| t.window.area().min(claim.window.area());
+        if let Some(owner) = taken
+            .iter_mut()
+            .find(|t| t.window.iou(claim.window) > 0.6 || shared(t) > 0.8 * smaller(t))
+        {
+            let close = owner.evidence - claim.evidence < tune("close", CLOSE);
+            if close && owner.who != claim.who && owner.rival.is_none() && claim.confidence >= 0.5 && owner.window.iou(claim.window) > 0.5 {
+                owner.rival = Some((claim.who, claim.confidence));
+            }
+        } else if taken.iter().filter(|t| t.who == claim.who).count() < max_per_frame {
+            taken.push(claim);
+        }
+    }
+    taken
 }
 
 #[async_trait]

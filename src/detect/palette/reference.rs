@@ -208,11 +208,11 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
             let count = parts[who].len().max(1) as f32;
             let others = (own.len() - 1).max(1) as f32;
             let strength: [u8; COLOURS] = std::array::from_fn(|k| {
-                let mine = parts[who]
+                let each = parts[who]
                     .iter()
-                    .map(|f| (f.centre[k] - tune("border", 0.7) * f.border[k]).max(0.0))
-                    .sum::<f32>()
-                    / count;
+                    .map(|f| (f.centre[k] - tune("border", 0.7) * f.border[k]).max(0.0));
+                let m = tune("mix", 1.0);
+                let mine = m * each.clone().fold(0.0, f32::max) + (1.0 - m) * each.sum::<f32>() / count;
                 let other: f32 =
                     own.iter().enumerate().filter(|(i, _)| *i != who).map(|(_, o)| o[k]).sum::<f32>()
                         / others;

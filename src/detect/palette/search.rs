@@ -35,7 +35,7 @@ impl Default for Rules {
             contrast: tune("contrast", 0.5),
             area: tune("area", 0.05),
             ring: (tune("ring_x", 0.25), tune("ring_y", 0.15)),
-            unseen: tune("unseen", 0.3),
+            unseen: tune("unseen", 0.8),
             smallest: tune("smallest", 0.012),
             seeds: tune("seeds", 8.0) as usize,
             keep: tune("keep", 1.0),
@@ -202,8 +202,8 @@ impl Scorer<'_> {
         let density_in = inside / area;
         let whole_ring = ((window.width() + 2 * dx) * (window.height() + 2 * dy)) as f32 - area;
         // Beyond the frame's edge, where nothing is seen, expect some of the same.
-        let unseen = self.rules.unseen * density_in * (whole_ring - ring_area);
-        let density_out = (ring + unseen) / whole_ring;
+        let unseen = tune("unseen_weight", 0.15) * (whole_ring - ring_area);
+        let density_out = (ring + self.rules.unseen * density_in * unseen) / (ring_area + unseen);
         (density_in, density_out)
     }
 

@@ -263,7 +263,8 @@ fn request(sampling: &Sampling) -> Result<Vec<OsString>> {
                 }
                 // `Policy::At` is public: its times may be unordered.
                 let step = time.checked_sub(last).filter(|step| *step >= 0).ok_or_else(|| {
-                    Error::invalid("explicit times must be in order; Sampling::at puts them so").at(Stage::Sample)
+                    Error::invalid("explicit times must be in order; Sampling::at puts them so")
+                        .at(Stage::Sample)
                 })?;
                 if text.len() > TIMES_PER_ARGUMENT {
                     arguments.push(std::mem::replace(&mut text, String::from("--times=")).into());
@@ -363,7 +364,10 @@ fn notes(fields: &Fields) -> Vec<String> {
     let turned = ["transpose", "flip_x", "flip_y"].iter().any(|key| fields.is_set(key));
     note(turned, "pictures are turned upright as the container says".into());
     let aspect = fields.fraction("pixel_aspect").unwrap_or((1, 1));
-    note(aspect.0 != aspect.1, format!("pixels are not square ({}:{}); pictures are widened", aspect.0, aspect.1));
+    note(
+        aspect.0 != aspect.1,
+        format!("pixels are not square ({}:{}); pictures are widened", aspect.0, aspect.1),
+    );
     note(fields.is_set("interlaced"), "interlaced; both fields are delivered as stored".into());
     let transfer = fields.text("transfer");
     note(transfer == "smpte2084", "high dynamic range (PQ), tone-mapped to an ordinary screen".into());
@@ -481,7 +485,8 @@ impl Frames {
     /// Ticks of the film's clock as a time, rounded up to the nanosecond: asked for again, it gives the same frame.
     fn time(&self, ticks: i64) -> Duration {
         let (num, den) = self.info.time_base;
-        let nanos = (u128::from(ticks.max(0) as u64) * u128::from(num) * 1_000_000_000).div_ceil(u128::from(den));
+        let nanos =
+            (u128::from(ticks.max(0) as u64) * u128::from(num) * 1_000_000_000).div_ceil(u128::from(den));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
@@ -501,7 +506,8 @@ impl Frames {
                     let damaged = picture.damaged;
                     let frame = self.frame(picture)?;
                     if damaged {
-                        self.notes.push(format!("the picture at {:.3} s is damaged", frame.time.as_secs_f64()));
+                        self.notes
+                            .push(format!("the picture at {:.3} s is damaged", frame.time.as_secs_f64()));
                     }
                     self.last = Some(frame.clone());
                     return Ok(Some(frame));
@@ -512,7 +518,8 @@ impl Frames {
                     return Ok(Some(frame));
                 }
                 Message::Gap { from, until, lost, reason } => {
-                    let gap = Gap { from: self.time(from), until: until.map(|ticks| self.time(ticks)), reason };
+                    let gap =
+                        Gap { from: self.time(from), until: until.map(|ticks| self.time(ticks)), reason };
                     let end = gap.until.map_or("the end".into(), |t| format!("{:.3} s", t.as_secs_f64()));
                     let text = format!(
                         "nothing can be decoded from {:.3} s to {end}: {} ({lost} samples lost)",

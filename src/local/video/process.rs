@@ -33,7 +33,9 @@ impl Decoder {
 
     /// The program named by the environment variable `PICCHU_DECODER`, otherwise the one inside picchu.
     pub fn from_env() -> Self {
-        Self { program: std::env::var_os("PICCHU_DECODER").filter(|path| !path.is_empty()).map(PathBuf::from) }
+        Self {
+            program: std::env::var_os("PICCHU_DECODER").filter(|path| !path.is_empty()).map(PathBuf::from),
+        }
     }
 
     /// Starts the program on an open film.
@@ -165,8 +167,12 @@ struct Placed {
 #[derive(Debug)]
 enum Keep {
     #[cfg(target_os = "linux")]
-    Memory { _file: File },
-    Folder { _folder: tempfile::TempDir },
+    Memory {
+        _file: File,
+    },
+    Folder {
+        _folder: tempfile::TempDir,
+    },
 }
 
 /// A file that exists in memory only, sealed against changes.
