@@ -46,16 +46,30 @@ from picchu.exceptions import (
 )
 from picchu.frames import Film, Frames, MediaInfo, film
 from picchu.pipeline import Explanation, Plan, StageExplanation
-from picchu.vectors import Components, Join, Pairs, Selection, components, dedupe, join
+from picchu.vectors import (
+    Calibration,
+    Components,
+    Covers,
+    Index,
+    Join,
+    Pairs,
+    Selection,
+    calibrate,
+    components,
+    dedupe,
+    join,
+)
 
 __all__ = [
     "AlreadyExists",
+    "Calibration",
     "Cancelled",
     "Cast",
     "Character",
     "Components",
     "ConfigError",
     "ContentFiltered",
+    "Covers",
     "Dataset",
     "DecodeError",
     "Explanation",
@@ -65,6 +79,7 @@ __all__ = [
     "Frames",
     "Gap",
     "GapWarning",
+    "Index",
     "InternalError",
     "InvalidInput",
     "Join",
@@ -83,6 +98,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "__version__",
+    "calibrate",
     "components",
     "dedupe",
     "exceptions",

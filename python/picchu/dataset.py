@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -474,6 +473,8 @@ def _crop(dataset: Dataset, fields: dict[str, Any], score: float) -> Crop:
 def _write_whole(path: Path, body: bytes) -> None:
     if not path.parent.is_dir():
         raise NotFound(f"cannot write {path}: its folder does not exist", stage="export")
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(prefix=".picchu-", dir=path.parent)
     temporary = Path(name)
     try:

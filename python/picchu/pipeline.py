@@ -295,8 +295,8 @@ class Plan(Stages):
             warnings.warn(_describe_gap(gap), GapWarning, stacklevel=2)
         if not report["counts"]["kept"]:
             warnings.warn(
-                "no character of the cast was found, so the dataset is empty. Are the references cut from "
-                "this film, tightly around one character each?",
+                "the dataset is empty: nobody of the cast was found, or only too small. Are the references "
+                "cut from this film, tightly around one character each?",
                 stacklevel=2,
             )
         return open_dataset(folder)

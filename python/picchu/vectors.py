@@ -11,6 +11,7 @@ converted once, to float32. Do not change the array from another thread meanwhil
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Components", "Join", "Pairs", "Selection", "components", "dedupe", "join"]
+__all__ = [
+    "Calibration",
+    "Components",
+    "Covers",
+    "Index",
+    "Join",
+    "Pairs",
+    "Selection",
+    "calibrate",
+    "components",
+    "dedupe",
+    "join",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -69,6 +82,18 @@ class Components:
 
     labels: NDArray[np.int64]
     count: int
+
+
+class Covers(NamedTuple):
+    """Which kept row of an `Index` covers each row that was asked about.
+
+    Attributes:
+        covered_by: Number of the kept row, -1 where none does. int64, shape (rows,).
+        similarity: Similarity with it, NaN where there is none. float32, shape (rows,).
+    """
+
+    covered_by: NDArray[np.int64]
+    similarity: NDArray[np.float32]
 
 
 class Join:
@@ -122,6 +147,146 @@ class Join:
 
     def __repr__(self) -> str:
         return f"Join({len(self)} pairs among {self.rows} rows from {self.min_similarity} on)"
+
+
+class Calibration:
+    """What each threshold does to some rows; made by `calibrate`. Every answer is exact and at once."""
+
+    def __init__(self, native: _picchu.Calibration) -> None:
+        self._native = native
+
+    @property
+    def floor(self) -> float:
+        """The lowest threshold that can be asked for: 0.8, or more where the memory budget ends."""
+        return self._native.floor
+
+    @cached_property
+    def nearest(self) -> NDArray[np.float32]:
+        """For each row the similarity with the nearest other row; NaN if there is none. Shape (rows,)."""
+        return self._native.nearest()
+
+    @cached_property
+    def nearest_earlier(self) -> NDArray[np.float32]:
+        """For each row the similarity with the nearest earlier row; NaN for the first. Shape (rows,)."""
+        return self._native.nearest_earlier()
+
+    @cached_property
+    def join(self) -> Join:
+        """All pairs that reach the floor."""
+        return Join(self._native.join())
+
+    def kept_at(self, min_similarity: float) -> int:
+        """How many rows `dedupe` keeps at a threshold, in source order.
+
+        Raises:
+            InvalidInput: For a threshold below the floor or above 1.
+        """
+        return self._native.kept_at(min_similarity)
+
+    def threshold_for(self, count: int) -> tuple[float, int]:
+        """The threshold at which the number of kept rows comes closest to ``count``, and that number."""
+        return self._native.threshold_for(count)
+
+    def pairs_near(self, min_similarity: float, count: int = 10) -> Pairs:
+        """The pairs closest to a threshold, on either side of it, the closest first: look at these.
+
+        Raises:
+            InvalidInput: For a threshold below the floor or above 1.
+        """
+        return Pairs(*self._native.pairs_near(min_similarity, count))
+
+    def __repr__(self) -> str:
+        return f"Calibration({len(self.nearest)} rows, from {self.floor} on)"
+
+
+class Index:
+    """A selection that goes on, for rows that arrive in parts.
+
+    Adding rows in parts keeps exactly what `dedupe` keeps of all of them at once. Only kept rows are stored.
+    Rows are numbered as they come, from 0 on, over all parts.
+
+    Args:
+        dimensions: Values of a row.
+        min_similarity: Cosine from which two rows are near-duplicates, above -1 to 1.
+        threads: How many threads work; every core if None.
+
+    >>> index = picchu.Index(2, min_similarity=0.9)
+    >>> index.add([[1.0, 0.0], [0.0, 1.0]]).kept
+    array([0, 1])
+    >>> index.add([[3.0, 0.0]]).covered_by
+    array([0])
+    >>> index.query([[1.0, 1.0], [0.0, 2.0]]).covered_by
+    array([-1,  1])
+    """
+
+    def __init__(self, dimensions: int, *, min_similarity: float, threads: int | None = None) -> None:
+        self._native = _picchu.Index(dimensions, min_similarity, _threads(threads))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Index:
+        """Loads an index that was saved.
+
+        Raises:
+            NotFound: If the file does not exist.
+            InvalidInput: If it is not a saved index.
+        """
+        index = cls.__new__(cls)
+        index._native = _picchu.Index.load(os.fspath(path), _threads(threads))
+        return index
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Saves the index, whole or not at all."""
+        self._native.save(os.fspath(path))
+
+    def add(
+        self, x: ArrayLike, *, order: ArrayLike | None = None, quality: ArrayLike | None = None
+    ) -> Selection:
+        """Admits rows, as `dedupe` does. Kept rows of earlier parts stay.
+
+        Returns:
+            The numbers of the rows of this part that are kept, and which row covers each row of this part, by
+            the numbers that go on over all parts.
+
+        Raises:
+            InvalidInput: As `dedupe`, or for rows of another length. Then no row is added.
+        """
+        rows = _rows(x)
+        return Selection(*self._native.add(rows, _order(len(rows), order, quality)))
+
+    def query(self, x: ArrayLike) -> Covers:
+        """Which kept row covers each row. Nothing is added.
+
+        Raises:
+            InvalidInput: For rows of another length, or that are zero, NaN or infinite.
+        """
+        return Covers(*self._native.query(_rows(x)))
+
+    @property
+    def kept(self) -> NDArray[np.int64]:
+        """Numbers of the kept rows, in order of admission. int64."""
+        return self._native.kept()
+
+    @property
+    def seen(self) -> int:
+        """How many rows were added so far, kept or not."""
+        return self._native.seen
+
+    @property
+    def dimensions(self) -> int:
+        """Values of a row."""
+        return self._native.dimensions
+
+    @property
+    def min_similarity(self) -> float:
+        """Cosine from which two rows are near-duplicates."""
+        return self._native.min_similarity
+
+    def __len__(self) -> int:
+        """How many rows are kept."""
+        return len(self._native)
+
+    def __repr__(self) -> str:
+        return f"Index({len(self)} of {self.seen} rows kept at {self.min_similarity})"
 
 
 def dedupe(
@@ -214,6 +379,29 @@ def components(x: ArrayLike, *, min_similarity: float, threads: int | None = Non
     Components(labels=array([0, 0, 2]), count=2)
     """
     return Components(*_picchu.components(_rows(x), min_similarity, _threads(threads)))
+
+
+def calibrate(
+    x: ArrayLike, *, threads: int | None = None, memory_budget_bytes: int | None = None
+) -> Calibration:
+    """Finds what is needed to choose a threshold: what every choice would do, from one search.
+
+    Args:
+        x: One vector a row, shape (rows, dimensions).
+        threads: How many threads work; every core if None. The result does not depend on it.
+        memory_budget_bytes: What the pairs may take; 2 GiB if None. The floor rises where they do not fit.
+
+    Raises:
+        InvalidInput: For rows that are zero, NaN or infinite, and for an array that is not two-dimensional.
+        TypeError: For values that are not real numbers.
+
+    >>> calibration = picchu.calibrate([[1.0, 0.0], [0.96, 0.28], [0.8, 0.6]])
+    >>> calibration.kept_at(0.95), calibration.kept_at(0.97)
+    (2, 3)
+    >>> calibration.pairs_near(0.95, 1).similarity.round(3)
+    array([0.96])
+    """
+    return Calibration(_picchu.calibrate(_rows(x), _threads(threads), memory_budget_bytes))
 
 
 def _rows(x: Any) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ mod _picchu {
     #[pymodule_export]
     use super::dataset::Dataset;
     #[pymodule_export]
-    use super::dedupe::{Join, components, join, select};
+    use super::dedupe::{Calibration, Index, Join, calibrate, components, join, select};
     #[pymodule_export]
     use super::frames::{Film, Frame, Frames};
     #[pymodule_export]

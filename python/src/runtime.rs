@@ -85,13 +85,22 @@ pub(crate) fn compute<T: Send, E: Into<Error> + Send>(
 ) -> PyResult<T> {
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
+    compute_until(py, &cancel, || work(flag))
+}
+
+/// Like [`compute`], for work that looks at a flag of its own.
+pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
+    py: Python<'_>,
+    cancel: &AtomicBool,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> PyResult<T> {
     let outcome = py.detach(|| {
         std::thread::scope(|scope| {
             // Nothing is ever sent: the channel closes when the work ends, however it ends.
             let (open, ended) = sync_channel::<()>(0);
             let worker = std::thread::Builder::new().name("picchu-compute".into()).spawn_scoped(scope, move || {
                 let _open = open;
-                work(flag)
+                work()
             });
             let worker = match worker {
                 Ok(worker) => worker,

@@ -16,13 +16,13 @@ from children import child
 def decoders() -> int:
     """How many decoders this process has started that still run."""
     own = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            name, rest = status.read_text().rsplit(")", 1)
+            parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            command = (process / "cmdline").read_bytes()  # empty for what has ended
         except OSError:
             continue
-        state, parent = rest.split()[:2]
-        own += int(parent) == os.getpid() and "picchu" in name and state != "Z"
+        own += int(parent) == os.getpid() and command.startswith(b"picchu-decode")
     return own
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,50 @@ def test_groups_chain_and_thresholds_rise() -> None:
     assert (groups.labels.tolist(), groups.count) == ([0, 0, 2], 2)
     with pytest.raises(picchu.InvalidInput, match=r"at least 0\.5"):
         join.rethreshold(0.4)
+
+
+def test_calibration_tells_what_thresholds_do() -> None:
+    x = video_like(300, 32, seed=8)
+    calibration = picchu.calibrate(x)
+    exact = cosines(x)
+    np.fill_diagonal(exact, -2)
+    np.testing.assert_allclose(calibration.nearest, exact.max(axis=1), atol=1e-6)
+    np.testing.assert_allclose(calibration.nearest_earlier[1:], np.tril(exact, -1)[1:].max(axis=1), atol=1e-6)
+    assert np.isnan(calibration.nearest_earlier[0])
+    for threshold in (0.85, 0.9, 0.95):
+        assert calibration.kept_at(threshold) == len(oracle(x, threshold))
+    threshold, kept = calibration.threshold_for(150)
+    assert kept == len(oracle(x, threshold))
+    near = calibration.pairs_near(0.9, 5)
+    assert len(near.a) == 5
+    assert (np.diff(np.abs(near.similarity - 0.9)) >= 0).all()
+    assert calibration.join.min_similarity == calibration.floor == 0.8
+    with pytest.raises(picchu.InvalidInput):
+        calibration.kept_at(0.5)
+
+
+def test_an_index_selects_in_parts(tmp_path: Path) -> None:
+    x = video_like(300, 32, seed=9)
+    index = picchu.Index(32, min_similarity=0.9)
+    parts = [index.add(part) for part in np.array_split(x, 4)]
+    index.save(tmp_path / "index")
+    whole = picchu.dedupe(x, min_similarity=0.9)
+    for one in (index, picchu.Index.load(tmp_path / "index")):
+        assert one.kept.tolist() == whole.kept.tolist()
+        assert (len(one), one.seen, one.dimensions) == (len(whole.kept), 300, 32)
+        covers = one.query(x[whole.kept])
+        assert covers.covered_by.tolist() == whole.kept.tolist()
+    assert np.concatenate([part.covered_by for part in parts]).tolist() == whole.covered_by.tolist()
+    lonely = index.query(-x[:1])
+    assert lonely.covered_by.tolist() == [-1]
+    assert np.isnan(lonely.similarity[0])
+    with pytest.raises(picchu.InvalidInput, match="expected 32"):
+        index.add(np.ones((1, 3)))
+    with pytest.raises(FileNotFoundError):
+        picchu.Index.load(tmp_path / "none")
+    (tmp_path / "text").write_text("no index")
+    with pytest.raises(picchu.InvalidInput, match=r"not a saved index|cannot"):
+        picchu.Index.load(tmp_path / "text")
 
 
 def test_too_many_pairs_are_a_quota() -> None:

@@ -127,6 +127,18 @@ def vectors(x: NDArray[np.float32]) -> None:
     a, b, similarity = join.pairs()
     assert_type((a, b, similarity), tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]])
     assert_type(picchu.components(x, min_similarity=0.9), picchu.Components)
+    calibration = picchu.calibrate(x, threads=1)
+    assert_type(calibration, picchu.Calibration)
+    assert_type(calibration.nearest, NDArray[np.float32])
+    assert_type(calibration.threshold_for(100), tuple[float, int])
+    assert_type(calibration.pairs_near(0.9, 5), picchu.Pairs)
+    assert_type(calibration.join, picchu.Join)
+    index = picchu.Index(1024, min_similarity=0.94)
+    assert_type(index.add(x), picchu.Selection)
+    assert_type(index.query(x), picchu.Covers)
+    assert_type(index.kept, NDArray[np.int64])
+    index.save("index")
+    assert_type(picchu.Index.load(Path("index")), picchu.Index)
     picchu.dedupe(x, 0.94)  # type: ignore[call-arg]
 
 
