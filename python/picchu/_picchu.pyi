@@ -10,6 +10,26 @@ from numpy.typing import DTypeLike, NDArray
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+__all__ = [
+    "Calibration",
+    "Dataset",
+    "Film",
+    "Frame",
+    "Frames",
+    "Index",
+    "Join",
+    "__version__",
+    "calibrate",
+    "check_crop",
+    "check_sampling",
+    "components",
+    "explain",
+    "join",
+    "load_cast",
+    "run",
+    "select",
+]
+
 __version__: str
 
 _Path: TypeAlias = str | PathLike[str]

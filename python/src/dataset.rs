@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use numpy::{PyArray2, PyArray3, PyArrayMethods as _, PyArray1};
+use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods as _};
 use picchu::{
     Error, Result,
     config::open_store,

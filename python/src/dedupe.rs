@@ -245,7 +245,9 @@ impl Index {
 
 fn on_file(action: &str, path: &Path, error: DedupeError) -> Error {
     match error {
-        DedupeError::Io(error) => Error::io(action, path, error),
+        DedupeError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::io(action, path, error)
+        }
         other => Error::invalid(format!("{}: {other}", path.display())).with_source(other),
     }
 }
@@ -255,7 +257,8 @@ impl Index {
     #[new]
     #[pyo3(signature = (dimensions, min_similarity, threads=0))]
     fn new(py: Python<'_>, dimensions: usize, min_similarity: f64, threads: usize) -> PyResult<Self> {
-        Self::begin(threads, |options| Ok(dedupe::Index::new(dimensions, min_similarity, options)?)).or_raise(py)
+        Self::begin(threads, |options| Ok(dedupe::Index::new(dimensions, min_similarity, options)?))
+            .or_raise(py)
     }
 
     /// Loads an index that was saved.

@@ -9,9 +9,9 @@ pub(crate) fn to_py(py: Python<'_>, error: &Error) -> PyErr {
 }
 
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
-    let gap = error.gap().map(|gap| {
-        (gap.from.as_secs_f64(), gap.until.map(|until| until.as_secs_f64()), gap.reason.as_str())
-    });
+    let gap = error
+        .gap()
+        .map(|gap| (gap.from.as_secs_f64(), gap.until.map(|until| until.as_secs_f64()), gap.reason.as_str()));
     let exception = py.import("picchu.exceptions")?.getattr("_from_native")?.call1((
         error.kind().as_str(),
         error.to_string(),

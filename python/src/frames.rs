@@ -1,16 +1,14 @@
 //! Films and their frames.
 
 use std::{
-    mem, process,
+    mem,
     path::PathBuf,
+    process,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::{StreamExt as _, stream::BoxStream};
-use numpy::{
-    PyArray3, PyArrayMethods as _,
-    ndarray::ArrayView3,
-};
+use numpy::{PyArray3, PyArrayMethods as _, ndarray::ArrayView3};
 use picchu::{Error, FrameSource, config::open_film, types};
 use pyo3::prelude::*;
 
@@ -83,7 +81,9 @@ impl Frames {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
         if self.process != process::id() {
-            let error = Error::invalid("frames that were begun before a fork cannot be read in the child: begin anew");
+            let error = Error::invalid(
+                "frames that were begun before a fork cannot be read in the child: begin anew",
+            );
             return Err(to_py(py, &error));
         }
         let mut stream = match self.exchange(State::InUse) {

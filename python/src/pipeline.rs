@@ -61,8 +61,8 @@ enum Captioner {
 
 impl Plan {
     fn pipeline(json: &str) -> Result<Pipeline> {
-        let plan: Self =
-            serde_json::from_str(json).map_err(|e| Error::invalid(format!("the plan is not understood: {e}")))?;
+        let plan: Self = serde_json::from_str(json)
+            .map_err(|e| Error::invalid(format!("the plan is not understood: {e}")))?;
         let deduper = match plan.min_similarity {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),

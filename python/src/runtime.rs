@@ -63,7 +63,9 @@ pub(crate) fn wait_with<T: Send>(
             let mut future = pin!(AssertUnwindSafe(future).catch_unwind());
             loop {
                 match tokio::time::timeout(TICK, &mut future).await {
-                    Ok(answer) => return Outcome::Answer(answer.unwrap_or_else(|panic| Err(panicked(&*panic)))),
+                    Ok(answer) => {
+                        return Outcome::Answer(answer.unwrap_or_else(|panic| Err(panicked(&*panic))));
+                    }
                     Err(_) => {
                         if let Err(exception) = look() {
                             return Outcome::Raised(exception);
@@ -98,13 +100,16 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
         std::thread::scope(|scope| {
             // Nothing is ever sent: the channel closes when the work ends, however it ends.
             let (open, ended) = sync_channel::<()>(0);
-            let worker = std::thread::Builder::new().name("picchu-compute".into()).spawn_scoped(scope, move || {
-                let _open = open;
-                work()
-            });
+            let worker =
+                std::thread::Builder::new().name("picchu-compute".into()).spawn_scoped(scope, move || {
+                    let _open = open;
+                    work()
+                });
             let worker = match worker {
                 Ok(worker) => worker,
-                Err(e) => return Outcome::Answer(Err(Error::internal(format!("cannot start a thread: {e}")))),
+                Err(e) => {
+                    return Outcome::Answer(Err(Error::internal(format!("cannot start a thread: {e}"))));
+                }
             };
             let mut raised = None;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {

@@ -35,7 +35,9 @@ impl SamplingOptions {
         let mut sampling = match self.rule {
             Rule::Every(interval) => Sampling::every_secs(interval)?,
             Rule::Fps(rate) => Sampling::rate(rate)?,
-            Rule::At(times) => Sampling::at(times.into_iter().map(|t| seconds("at", t)).collect::<Result<_>>()?),
+            Rule::At(times) => {
+                Sampling::at(times.into_iter().map(|t| seconds("at", t)).collect::<Result<_>>()?)
+            }
             Rule::Keyframes => Sampling::keyframes(),
             Rule::All => Sampling::all(),
         };
@@ -48,6 +50,7 @@ impl SamplingOptions {
 }
 
 fn seconds(option: &str, value: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|e| Error::invalid(format!("{option} is {value} s; it must be a time in seconds from 0 on: {e}")))
+    Duration::try_from_secs_f64(value).map_err(|e| {
+        Error::invalid(format!("{option} is {value} s; it must be a time in seconds from 0 on: {e}"))
+    })
 }

@@ -69,10 +69,10 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[float, str]:
 def test_ctrl_c_ends_a_search() -> None:
     code = """
 import numpy as np, picchu
-x = np.random.default_rng(0).standard_normal((60_000, 2048), dtype=np.float32)
+x = np.random.default_rng(0).standard_normal((30_000, 512), dtype=np.float32)
 print("ready")
-picchu.join(x, min_similarity=0.3)
-print("finished")
+while True:
+    picchu.join(x, min_similarity=0.3, threads=1)
 """
     process = start(code)
     time.sleep(0.5)
@@ -104,7 +104,7 @@ import sys, picchu
 def told(event):
     if event["event"] == "collected":
         print("ready")
-plan = picchu.film(sys.argv[1]).sample(fps=4, limit=100, max_side=640).detect(sys.argv[2])
+plan = picchu.film(sys.argv[1]).sample(fps=2, limit=40, max_side=640).detect(sys.argv[2])
 plan.run(sys.argv[3], progress=False, on_event=told)
 print("finished")
 """
@@ -114,7 +114,7 @@ print("finished")
     assert took < 1.5
 
     events: list[dict[str, Any]] = []
-    plan = picchu.film(film_path).sample(fps=4, limit=100, max_side=640).detect(cast_path)
+    plan = picchu.film(film_path).sample(fps=2, limit=40, max_side=640).detect(cast_path)
     explained = plan.explain(tmp_path / "dataset").stages[0].state
     assert isinstance(explained, int)
     assert explained > 0

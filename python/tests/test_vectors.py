@@ -189,7 +189,7 @@ def test_an_index_selects_in_parts(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         picchu.Index.load(tmp_path / "none")
     (tmp_path / "text").write_text("no index")
-    with pytest.raises(picchu.InvalidInput, match=r"not a saved index|cannot"):
+    with pytest.raises(picchu.InvalidInput, match="text: "):
         picchu.Index.load(tmp_path / "text")
 
 
