@@ -98,7 +98,10 @@ impl Config {
 }
 
 /// The cast's pictures, as the palette detector takes them.
-fn references(cast: &Cast) -> Result<Vec<Reference>> {
+///
+/// # Errors
+/// For a character without references, and for pictures that are missing or unreadable.
+pub fn references(cast: &Cast) -> Result<Vec<Reference>> {
     let pictures = cast.reference_pictures()?;
     if let Some(character) = cast.characters.iter().find(|c| c.references.is_empty()) {
         return Err(Error::invalid(format!(

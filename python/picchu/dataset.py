@@ -1,0 +1,487 @@
+"""The dataset: what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from picchu import _picchu, display
+from picchu.exceptions import Gap, InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+__all__ = [
+    "Alternative",
+    "BoundingBox",
+    "Counts",
+    "Crop",
+    "Dataset",
+    "Export",
+    "Outcome",
+    "PixelRect",
+    "Quality",
+    "Record",
+    "Review",
+    "Subject",
+    "open_dataset",
+]
+
+Outcome = Literal["kept", "duplicate", "unsure", "skipped", "failed"]
+"""What became of a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundingBox:
+    """A box in ratios of the picture's size, 0 to 1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRect:
+    """A rectangle of whole pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Measured quality of a crop; every value 0 to 1, higher is better.
+
+    Attributes:
+        score: All of it in one number: what ``keep="best"`` looks at.
+        sharpness: Fine detail present for the amount of structure there is.
+        exposure: Neither crushed to black nor burned to white.
+        completeness: How much of the character is inside the frame.
+        size: Size of the character in source pixels, against the size that a trainer uses.
+    """
+
+    score: float
+    sharpness: float
+    exposure: float
+    completeness: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The image of a record.
+
+    Attributes:
+        path: The image file.
+        rect: Rectangle of the frame that was cut, in the frame's pixels.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        scale: Image pixels per source pixel: 1 as a rule.
+        quality: Measured quality.
+        size_bytes: Size of the image file.
+        sha256: ``sha256:`` and the hash of the image file.
+    """
+
+    path: Path
+    rect: PixelRect
+    width: int
+    height: int
+    scale: float
+    quality: Quality
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A named character in a crop; the box is in ratios of the crop."""
+
+    character: str
+    bounding_box: BoundingBox
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another character that a box could show, and how likely that is, 0 to 1."""
+
+    character: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A person's decision about a record: accept, reject (with a reason) or edit (with a caption)."""
+
+    decision: Literal["accept", "reject", "edit"]
+    reason: str | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What came out of a run.
+
+    Attributes:
+        frames: Frames looked at.
+        frames_failed: Frames that the detector or the decoder failed on.
+        frames_with_detections: Frames with at least one detection.
+        records: Candidates.
+        kept: Records selected for training.
+        duplicates: Records covered by a kept one.
+        unsure: Records whose character is unsure.
+        skipped: Records left out by a rule.
+        failed: Records that could not be processed.
+        characters: Kept images in which each character appears, by name.
+    """
+
+    frames: int
+    frames_failed: int
+    frames_with_detections: int
+    records: int
+    kept: int
+    duplicates: int
+    unsure: int
+    skipped: int
+    failed: int
+    characters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Record:
+    """A candidate for training, with its lineage from the film's frame to its caption.
+
+    Attributes:
+        id: Unique in the dataset and stable between runs.
+        character: Who it shows, by the name in the cast; None if the detector was unsure.
+        time: Presentation time of its frame, in seconds.
+        outcome: What became of it: kept, duplicate, unsure, skipped or failed.
+        caption: The caption that counts: a person's, where somebody edited it. Only kept records have one.
+        similarity: For a duplicate, its cosine similarity to the record that covers it.
+        covered_by: For a duplicate, the id of the kept record that covers it.
+        reason: For a skipped or failed record, why, in words.
+        confidence: How sure the detector is, 0 to 1.
+        bounding_box: Where the character is, in ratios of the frame.
+        frame_index: Number of the sample.
+        frame_size: Width and height of the frame in pixels.
+        crop: Its image, where one was cut.
+        subjects: Every named character in the image, the record's own first.
+        alternatives: Other characters it could be, best first.
+        decided_by: Which step of the detector decided.
+        embedding_row: Its row in `Dataset.embeddings`.
+        review: What a person decided about it.
+        film: Fingerprint of the film.
+    """
+
+    id: str
+    character: str | None
+    time: float
+    outcome: Outcome
+    caption: str | None
+    similarity: float | None
+    covered_by: str | None
+    reason: str | None
+    confidence: float
+    bounding_box: BoundingBox
+    frame_index: int
+    frame_size: tuple[int, int]
+    crop: Crop | None
+    subjects: tuple[Subject, ...]
+    alternatives: tuple[Alternative, ...]
+    decided_by: str
+    embedding_row: int | None
+    review: Review | None
+    film: str
+    _dataset: Dataset = field(compare=False)
+    _index: int = field(compare=False)
+
+    @property
+    def quality(self) -> Quality | None:
+        """Measured quality of its image, where there is one."""
+        return self.crop.quality if self.crop else None
+
+    @property
+    def image(self) -> Image:
+        """Its image, read now. Needs Pillow; `to_numpy` does not.
+
+        Raises:
+            NotFound: If the record has no image.
+            InvalidInput: If the file is not the one that was written.
+        """
+        from PIL import Image
+
+        return Image.fromarray(self.to_numpy())
+
+    def to_numpy(self) -> NDArray[np.uint8]:
+        """Its image, read now: uint8 RGB, shape (height, width, 3). Raises as `image`."""
+        return self._dataset._native.image(self._index)
+
+    def image_bytes(self) -> bytes:
+        """Its image file. Raises as `image`."""
+        return self._dataset._native.image_bytes(self._index)
+
+    @property
+    def embedding(self) -> NDArray[np.float32] | None:
+        """Its embedding, where there is one: a unit vector, float32, shape (dimensions,)."""
+        return None if self.embedding_row is None else self._dataset.embeddings[self.embedding_row]
+
+    def _thumbnail(self, max_side: int) -> bytes:
+        return self._dataset._native.thumbnail(self._index, max_side)
+
+    def __repr__(self) -> str:
+        return f"Record({self.id!r}, {self.character or 'unsure'}, {self.outcome})"
+
+    def _repr_html_(self) -> str:
+        return display.record(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written for a trainer.
+
+    Attributes:
+        path: The file that was written, read back and checked.
+        records: How many records it has.
+        uploads: Where each image has to lie: its path here, and its address.
+    """
+
+    path: Path
+    records: int
+    uploads: tuple[tuple[Path, str], ...]
+
+
+def open_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Opens the dataset in a folder.
+
+    Raises:
+        NotFound: If there is none, or it is not finished.
+        InvalidInput: If it is broken; the message names file and line.
+        Unsupported: If a later picchu made it.
+
+    >>> dataset = picchu.open_dataset("dataset/")
+    >>> dataset.counts.kept == len(dataset.kept)
+    True
+    """
+    return Dataset(path)
+
+
+class Dataset(Sequence[Record]):
+    """A finished dataset: a sequence of its records, kept or not, in the film's order.
+
+    ``dataset[0]`` and ``dataset[:10]`` go by number, ``dataset["film-00012.000000-0"]`` by id. Shows itself
+    as a gallery of the kept images in a notebook. Pickles by its path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._native = _picchu.Dataset(self._path)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """What was run: ``picchu.json``."""
+        header: dict[str, Any] = json.loads(self._native.header())
+        return header
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Every candidate, in the order of the film."""
+        lines = json.loads(self._native.records())
+        return tuple(_record(self, index, line) for index, line in enumerate(lines))
+
+    @cached_property
+    def kept(self) -> tuple[Record, ...]:
+        """The records that were selected for training."""
+        return tuple(record for record in self.records if record.outcome == "kept")
+
+    @cached_property
+    def counts(self) -> Counts:
+        """What came out, in numbers."""
+        return Counts(**self.header["counts"])
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Stretches of the film that could not be decoded."""
+        return tuple(gap_of(fields) for fields in self.header["gaps"])
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """Unit vectors, one row a record that has one: float32, shape (rows, dimensions), read-only.
+
+        The row of a record is its ``embedding_row``.
+        """
+        embeddings = self._native.embeddings()
+        embeddings.flags.writeable = False
+        return embeddings
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The page that shows the result at a glance."""
+        return self._path / "contact-sheet.html"
+
+    @cached_property
+    def _by_id(self) -> dict[str, Record]:
+        return {record.id: record for record in self.records}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    @overload
+    def __getitem__(self, index: int | str) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
+
+    def __getitem__(self, index: int | str | slice) -> Record | tuple[Record, ...]:
+        if isinstance(index, str):
+            return self._by_id[index]
+        return self.records[index]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a record, indexed by id. Needs pandas.
+
+        Columns: character, time, outcome, caption, confidence, quality, similarity, covered_by, reason, image
+        (the path), width, height, left, top, box_width, box_height, frame_index, embedding_row.
+        """
+        import pandas as pd
+
+        columns: dict[str, list[Any]] = {
+            "character": [record.character for record in self],
+            "time": [record.time for record in self],
+            "outcome": [record.outcome for record in self],
+            "caption": [record.caption for record in self],
+            "confidence": [record.confidence for record in self],
+            "quality": [record.quality.score if record.quality else None for record in self],
+            "similarity": [record.similarity for record in self],
+            "covered_by": [record.covered_by for record in self],
+            "reason": [record.reason for record in self],
+            "image": [str(record.crop.path) if record.crop else None for record in self],
+            "width": [record.crop.width if record.crop else None for record in self],
+            "height": [record.crop.height if record.crop else None for record in self],
+            "left": [record.bounding_box.left for record in self],
+            "top": [record.bounding_box.top for record in self],
+            "box_width": [record.bounding_box.width for record in self],
+            "box_height": [record.bounding_box.height for record in self],
+            "frame_index": [record.frame_index for record in self],
+            "embedding_row": [record.embedding_row for record in self],
+        }
+        frame = pd.DataFrame(columns, index=pd.Index([record.id for record in self], name="id"))
+        types = {"outcome": "category", "width": "Int64", "height": "Int64", "embedding_row": "Int64"}
+        numbers = dict.fromkeys(("time", "confidence", "quality", "similarity"), "float64")
+        return frame.astype({**types, **numbers})
+
+    def export(self, format: Literal["nova"], *, uri: str, out: str | os.PathLike[str]) -> Export:  # noqa: A002
+        """Writes what a trainer reads: kept, captioned and not rejected images.
+
+        Args:
+            format: ``"nova"``: the JSON lines of Amazon Nova Canvas fine-tuning.
+            uri: Where the dataset's files will lie, for example ``"s3://bucket/film"``.
+            out: The file to write, whole or not at all.
+
+        Returns:
+            Where it was written, and which image has to be uploaded where.
+
+        Raises:
+            InvalidInput: If the dataset breaks a rule of the trainer (the message lists all), or the service
+                does not take such an address.
+        """
+        if format != "nova":
+            raise InvalidInput(f'the format is {format!r}; it must be "nova"', stage="export")
+        body, records, uploads = self._native.export_nova(uri)
+        path = Path(out)
+        _write_whole(path, body)
+        return Export(path, records, tuple((self._path / key, address) for key, address in uploads))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Dataset, (self._path,))
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return f"Dataset({str(self._path)!r}: {counts.kept} kept of {counts.records} records)"
+
+    def _repr_html_(self) -> str:
+        return display.dataset(self)
+
+
+def gap_of(fields: Mapping[str, Any]) -> Gap:
+    """A gap as the native module writes it."""
+    return Gap(fields["from"], fields["until"], fields["reason"])
+
+
+def _record(dataset: Dataset, index: int, line: dict[str, Any]) -> Record:
+    detection, frame, crop = line["detection"], line["frame"], line.get("crop")
+    review = Review(**line["review"]) if line["review"] else None
+    caption = line["caption"]["text"] if line.get("caption") else None
+    return Record(
+        id=line["id"],
+        character=detection["character"],
+        time=frame["time"],
+        outcome=line["outcome"],
+        caption=review.caption if review and review.caption is not None else caption,
+        similarity=line.get("similarity"),
+        covered_by=line.get("covered_by"),
+        reason=line.get("reason"),
+        confidence=detection["confidence"],
+        bounding_box=BoundingBox(**detection["bounding_box"]),
+        frame_index=frame["index"],
+        frame_size=(frame["width"], frame["height"]),
+        crop=_crop(dataset, crop, line["quality_score"]) if crop else None,
+        subjects=tuple(
+            Subject(subject["character"], BoundingBox(**subject["bounding_box"]))
+            for subject in line.get("subjects", ())
+        ),
+        alternatives=tuple(Alternative(**other) for other in detection.get("alternatives", ())),
+        decided_by=detection["decided_by"],
+        embedding_row=line["embedding"]["row"] if line.get("embedding") else None,
+        review=review,
+        film=line["film"],
+        _dataset=dataset,
+        _index=index,
+    )
+
+
+def _crop(dataset: Dataset, fields: dict[str, Any], score: float) -> Crop:
+    return Crop(
+        path=dataset.path / fields["image"],
+        rect=PixelRect(**fields["rect"]),
+        width=fields["width"],
+        height=fields["height"],
+        scale=fields["scale"],
+        quality=Quality(score=score, **fields["quality"]),
+        size_bytes=fields["size_bytes"],
+        sha256=fields["sha256"],
+    )
+
+
+def _write_whole(path: Path, body: bytes) -> None:
+    if not path.parent.is_dir():
+        raise NotFound(f"cannot write {path}: its folder does not exist", stage="export")
+    import tempfile
+
+    descriptor, name = tempfile.mkstemp(prefix=".picchu-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

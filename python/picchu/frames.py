@@ -1,0 +1,200 @@
+"""Films and their frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from picchu import _picchu, display
+from picchu._picchu import Frame
+from picchu.exceptions import DecodeError, Gap, GapWarning, InvalidInput
+from picchu.pipeline import Plan, Stages
+from picchu.sampling import Every, Sampling
+
+__all__ = ["Film", "Frame", "Frames", "MediaInfo", "OnGap", "film"]
+
+OnGap = Literal["warn", "raise", "skip"]
+"""What a stretch that cannot be decoded does: a `GapWarning`, a `DecodeError`, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a film says of itself.
+
+    Attributes:
+        name: A short name for people, for example the file's name.
+        container: Container format, for example ``"mov"``.
+        codec: Codec of the pictures, for example ``"h264"``.
+        width: Width of the delivered pictures in pixels (upright, square pixels).
+        height: Height of the delivered pictures in pixels.
+        duration: Length in seconds, if the film tells it.
+        frame_rate: Average pictures per second, if the film tells it. Times never come from it.
+        notes: Remarks, for example that the film is interlaced.
+    """
+
+    name: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    duration: float | None
+    frame_rate: float | None
+    notes: tuple[str, ...]
+
+
+def film(path: str | os.PathLike[str]) -> Film:
+    """Begins with a film: a video file, or a folder of pictures.
+
+    Args:
+        path: Where it lies. The film is looked at, not read.
+
+    Returns:
+        The film: the beginning of a plan, and a source of frames.
+
+    Raises:
+        NotFound: If nothing is there (also a FileNotFoundError).
+        PermissionDenied: If it may not be read.
+
+    >>> picchu.film("film.mp4").info.duration
+    59.5
+    """
+    return Film(path)
+
+
+class Film(Stages):
+    """A video file or a folder of pictures; made by `film`. Pickles by its path."""
+
+    __slots__ = ("_native", "_path")
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._native = _picchu.Film(self._path)
+
+    @property
+    def path(self) -> Path:
+        """Where the film lies."""
+        return self._path
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the film says of itself. Decodes nothing.
+
+        Raises:
+            InvalidInput: If it is not a film.
+            Unsupported: If its codec cannot be read.
+        """
+        fields: dict[str, Any] = json.loads(self._native.probe())
+        return MediaInfo(**{**fields, "notes": tuple(fields["notes"])})
+
+    @property
+    def fingerprint(self) -> str:
+        """The film's identity: ``sha256:`` and a hash of its bytes, whatever it is called."""
+        return self._native.fingerprint()
+
+    def frames(
+        self,
+        *,
+        every: Every | None = None,
+        fps: float | None = None,
+        at: Iterable[float] | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+        max_side: int | None = None,
+        on_gap: OnGap = "warn",
+    ) -> Frames:
+        """Reads frames, one at a time, in the film's order.
+
+        Nothing is decoded before the first frame is asked for, and little ahead of the reader: memory does
+        not depend on the film's length, and a slow reader slows the decoder down.
+
+        Args:
+            every: Seconds between samples, 1 by default: the frame shown at each multiple. ``"frame"`` gives
+                every frame, ``"keyframe"`` those at which the decoder can start.
+            fps: Samples per second, instead of ``every``.
+            at: Times in seconds, instead of ``every``: the frames shown then, in order, equal times once.
+            start: Nothing before this time, in seconds. The first sample of ``every`` and ``fps`` is here.
+            end: Nothing at or after this time, in seconds.
+            limit: At most so many frames; decoding stops there.
+            max_side: Scales frames down so that the longer side has at most so many pixels.
+            on_gap: What a stretch that cannot be decoded does: ``"warn"`` warns with a `GapWarning`,
+                ``"raise"`` raises a `DecodeError` (the next call of ``next`` goes on behind the gap),
+                ``"skip"`` does nothing. `Frames.gaps` lists them in any case.
+
+        Returns:
+            An iterator over `Frame`.
+
+        Raises:
+            InvalidInput: For options that make no sense, and while reading what is not a film.
+            DecodeError: While reading, when nothing more can be decoded.
+
+        >>> frames = picchu.film("film.mp4").frames(every=20.0, max_side=640)
+        >>> [(frame.time, frame.to_numpy().shape) for frame in frames]
+        [(0.0, (360, 640, 3)), (20.0, (360, 640, 3)), (40.0, (360, 640, 3))]
+        """
+        if on_gap not in ("warn", "raise", "skip"):
+            raise InvalidInput(f'on_gap is {on_gap!r}; it must be "warn", "raise" or "skip"', stage="sample")
+        sampling = Sampling.of(every, fps, at, start, end, limit, max_side)
+        return Frames(self._native.frames(sampling.to_json()), on_gap)
+
+    def _plan(self) -> Plan:
+        return Plan(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Film) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Film, (self._path,))
+
+    def __repr__(self) -> str:
+        return f"picchu.film({str(self._path)!r})"
+
+    def _repr_html_(self) -> str:
+        return display.film(self)
+
+
+class Frames(Iterator[Frame]):
+    """The frames of one reading, made by `Film.frames`. Dropping it stops the decoder.
+
+    Attributes:
+        gaps: The stretches that could not be decoded, as far as they were met.
+    """
+
+    def __init__(self, native: _picchu.Frames, on_gap: OnGap) -> None:
+        self._native = native
+        self._on_gap = on_gap
+        self.gaps: list[Gap] = []
+
+    def __next__(self) -> Frame:
+        while True:
+            try:
+                return next(self._native)
+            except DecodeError as error:
+                if error.gap is None:
+                    raise
+                self.gaps.append(error.gap)
+                if self._on_gap == "raise":
+                    raise
+                if self._on_gap == "warn":
+                    warnings.warn(str(error), GapWarning, stacklevel=2)
+
+    def close(self) -> None:
+        """Stops the decoder; no more frames come."""
+        self._native.close()
+
+    def __enter__(self) -> Frames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,326 @@
+"""The lazy chain from a film to a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from picchu import _picchu, display
+from picchu.cast import Cast
+from picchu.dataset import Dataset, gap_of, open_dataset
+from picchu.exceptions import ConfigError, GapWarning, InvalidInput
+from picchu.local import LayoutEmbedder, MeasuredCaptioner, PaletteDetector
+from picchu.progress import Progress
+from picchu.sampling import Every, Sampling
+
+if TYPE_CHECKING:
+    from picchu.frames import Film
+
+__all__ = ["CropOptions", "Explanation", "Keep", "Plan", "StageExplanation", "Stages"]
+
+Keep = Literal["best", "first"]
+"""Which of several near-duplicates stays: the one of the best quality, or the first in the film."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """How characters are cut from frames; what ``crop`` is given. What is None takes the default."""
+
+    pad: float | None = None
+    max_aspect: float | None = None
+    min_side: int | None = None
+    max_side: int | None = None
+    max_pixels: int | None = None
+    min_character_side: int | None = None
+
+    def __post_init__(self) -> None:
+        _picchu.check_crop(json.dumps(self.given()))
+
+    def given(self) -> dict[str, Any]:
+        """The options that say something."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class StageExplanation:
+    """One stage of a run to come.
+
+    Attributes:
+        stage: Its verb.
+        by: Who does it, with the settings that matter.
+        state: ``"done"``, ``"to_do"``, or how many frames are done.
+    """
+
+    stage: str
+    by: str
+    state: str | int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """What a run would do. Prints as a table.
+
+    Attributes:
+        expected_frames: How many frames the sampling gives, if that can be told.
+        stages: The stages, in order.
+    """
+
+    expected_frames: int | None
+    stages: tuple[StageExplanation, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.explanation(self)
+
+
+class Stages:
+    """The verbs of a plan, in the order of the work. Each gives a new `Plan`; none does any work."""
+
+    __slots__ = ()
+
+    def _plan(self) -> Plan:
+        raise NotImplementedError
+
+    def sample(
+        self,
+        *,
+        every: Every | None = None,
+        fps: float | None = None,
+        at: Iterable[float] | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+        max_side: int | None = None,
+    ) -> Plan:
+        """Chooses which frames to take; one a second unless this is called. Options as for `Film.frames`.
+
+        Raises:
+            InvalidInput: For options that make no sense.
+        """
+        return replace(self._plan(), sampling=Sampling.of(every, fps, at, start, end, limit, max_side))
+
+    def detect(self, detector: PaletteDetector | Cast | str | os.PathLike[str]) -> Plan:
+        """Chooses who finds and names the characters. Every plan needs this.
+
+        Args:
+            detector: A detector; or a cast or the path of a cast file, for a `picchu.local.PaletteDetector`.
+        """
+        if not isinstance(detector, PaletteDetector):
+            detector = PaletteDetector(detector)
+        return replace(self._plan(), detector=detector)
+
+    def crop(
+        self,
+        *,
+        pad: float | None = None,
+        max_aspect: float | None = None,
+        min_side: int | None = None,
+        max_side: int | None = None,
+        max_pixels: int | None = None,
+        min_character_side: int | None = None,
+    ) -> Plan:
+        """Chooses how characters are cut from frames. What is not given obeys the strictest trainer.
+
+        Args:
+            pad: Room around the character, as a fraction of its box on each side; 0 to 4, 0.15 by default.
+            max_aspect: Longest side over shortest side, at most; 4 by default.
+            min_side: Fewest pixels on each side; 512 by default. Crops are widened before anything is scaled
+                up.
+            max_side: Most pixels on each side; 4096 by default.
+            max_pixels: Most pixels of the whole picture.
+            min_character_side: Characters smaller than this in the frame are left out, in pixels; 96 by
+                default.
+
+        Raises:
+            InvalidInput: For options out of range.
+        """
+        return replace(
+            self._plan(),
+            cropping=CropOptions(pad, max_aspect, min_side, max_side, max_pixels, min_character_side),
+        )
+
+    def dedupe(
+        self,
+        embedder: LayoutEmbedder | None = None,
+        *,
+        min_similarity: float | None = None,
+        keep: Keep = "best",
+    ) -> Plan:
+        """Chooses what counts as a near-duplicate, and which of several stays.
+
+        Args:
+            embedder: Who turns crops into vectors; `picchu.local.LayoutEmbedder` by default.
+            min_similarity: Cosine from which two crops are near-duplicates, above -1 to 1: higher keeps more.
+                The embedder's own by default; thresholds do not carry over from one embedder to another.
+            keep: ``"best"`` keeps the one of the best quality, ``"first"`` the first in the film.
+
+        Raises:
+            InvalidInput: For options out of range.
+        """
+        if min_similarity is not None and not -1 < min_similarity <= 1:
+            raise InvalidInput(
+                f"min_similarity is {min_similarity}; it must be above -1 and at most 1 (higher is stricter)",
+                stage="dedupe",
+            )
+        if keep not in ("best", "first"):
+            raise InvalidInput(f'keep is {keep!r}; it must be "best" or "first"', stage="dedupe")
+        return replace(
+            self._plan(), embedder=embedder or LayoutEmbedder(), min_similarity=min_similarity, keep=keep
+        )
+
+    def caption(self, captioner: MeasuredCaptioner | None = None) -> Plan:
+        """Chooses who describes the crops; `picchu.local.MeasuredCaptioner` by default."""
+        return replace(self._plan(), captioner=captioner or MeasuredCaptioner())
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Stages):
+    """A job from a film to a dataset. Nothing happens before `run`.
+
+    Plans are immutable; they compare and pickle by their options.
+
+    >>> plan = picchu.film("film.mp4").detect("cast.toml").dedupe(min_similarity=0.94)
+    >>> plan
+    picchu.film('film.mp4')
+      .sample(every=1.0)
+      .detect(PaletteDetector(Nilo, Wara))
+      .crop()
+      .dedupe(LayoutEmbedder(), min_similarity=0.94, keep='best')
+      .caption(MeasuredCaptioner())
+    """
+
+    film: Film
+    sampling: Sampling = field(default_factory=Sampling)
+    detector: PaletteDetector | None = None
+    cropping: CropOptions = field(default_factory=CropOptions)
+    embedder: LayoutEmbedder = field(default_factory=LayoutEmbedder)
+    min_similarity: float | None = None
+    keep: Keep = "best"
+    captioner: MeasuredCaptioner = field(default_factory=MeasuredCaptioner)
+
+    def _plan(self) -> Plan:
+        return self
+
+    def _to_json(self) -> str:
+        if self.detector is None:
+            raise ConfigError(
+                "the plan has no detector; add one with .detect(picchu.local.PaletteDetector(cast))",
+                stage="detect",
+            )
+        return json.dumps(
+            {
+                "film": str(self.film.path),
+                "sampling": self.sampling.to_dict(),
+                "detector": self.detector.to_dict(),
+                "crop": self.cropping.given(),
+                "embedder": self.embedder.to_dict(),
+                "min_similarity": None if self.min_similarity is None else float(self.min_similarity),
+                "keep": self.keep,
+                "captioner": self.captioner.to_dict(),
+            }
+        )
+
+    def explain(self, path: str | os.PathLike[str] | None = None) -> Explanation:
+        """Says what a run would do, and what of it is done already. Decodes and writes nothing.
+
+        Args:
+            path: The folder of the dataset, to see what of it is done.
+
+        Raises:
+            ConfigError: If the plan has no detector.
+            PicchuError: As `run` would before its first frame.
+        """
+        body, text = _picchu.explain(self._to_json(), None if path is None else Path(path))
+        fields = json.loads(body)
+        stages = tuple(
+            StageExplanation(
+                stage["stage"],
+                stage["by"],
+                stage["state"]["partly"] if isinstance(stage["state"], dict) else stage["state"],
+            )
+            for stage in fields["stages"]
+        )
+        return Explanation(fields["expected_frames"], stages, text)
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: bool = True,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Dataset:
+        """Runs the plan into a folder, or goes on where an earlier run stopped.
+
+        A finished dataset is not made again; another ``min_similarity`` only selects anew and decodes
+        nothing. Ctrl-C raises KeyboardInterrupt at once; finished work is kept, and the same call goes on
+        from there. A frame, crop or caption that fails is recorded and does not end the run.
+
+        Args:
+            path: The folder of the dataset; made if it does not exist.
+            progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
+            on_event: Is called in this thread with everything that happens, as dicts with the key
+                ``"event"``: opened, resumed, learning, collected, gap, frame_failed, selected, captioned,
+                finished. An exception from it stops the run.
+
+        Returns:
+            The dataset. It is valid and empty, with a warning, if nobody of the cast was found.
+
+        Raises:
+            ConfigError: If the plan has no detector.
+            AlreadyExists: If the folder holds another film's dataset.
+            InvalidInput: If the film is not a film, or a reference picture cannot be used.
+            PermissionDenied, QuotaExceeded: If the folder cannot be written, or the disk is full.
+        """
+        plan, folder = self._to_json(), Path(path)
+        with Progress(visible=progress) as shown:
+
+            def notify(line: str) -> None:
+                event: dict[str, Any] = json.loads(line)
+                shown.show(event)
+                if on_event is not None:
+                    on_event(event)
+
+            report = json.loads(_picchu.run(plan, folder, notify))
+        for gap in report["gaps"]:
+            warnings.warn(_describe_gap(gap), GapWarning, stacklevel=2)
+        if not report["counts"]["kept"]:
+            warnings.warn(
+                "the dataset is empty: nobody of the cast was found, or only too small. Are the references "
+                "cut from this film, tightly around one character each?",
+                stacklevel=2,
+            )
+        return open_dataset(folder)
+
+    def __repr__(self) -> str:
+        sampling = _arguments(self.sampling.given())
+        dedupe = {"min_similarity": self.min_similarity, "keep": self.keep}
+        options = _arguments({name: value for name, value in dedupe.items() if value is not None})
+        lines = [
+            repr(self.film),
+            f".sample({sampling})",
+            f".detect({self.detector!r})" if self.detector else "(no detector yet)",
+            f".crop({_arguments(self.cropping.given())})",
+            f".dedupe({self.embedder!r}, {options})",
+            f".caption({self.captioner!r})",
+        ]
+        return "\n  ".join(lines)
+
+
+def _arguments(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
+def _describe_gap(fields: dict[str, Any]) -> str:
+    gap = gap_of(fields)
+    end = "the end" if gap.end is None else f"{gap.end:.3f} s"
+    return f"nothing could be decoded from {gap.start:.3f} s to {end}: {gap.reason}"

@@ -1,0 +1,95 @@
+"""Showing how far a run is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+__all__ = ["Progress"]
+
+
+class _Bar(Protocol):
+    def show(self, what: str, done: int, total: int | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Progress:
+    """A bar in a terminal or a notebook, nothing elsewhere. Never fails a run for want of a library."""
+
+    def __init__(self, *, visible: bool) -> None:
+        notebook = "ipykernel" in sys.modules
+        watched = notebook or (sys.stderr is not None and sys.stderr.isatty())
+        self._bar: _Bar | None = _bar() if visible and watched else None
+        self._frames: int | None = None
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Shows what an event says about the progress."""
+        if self._bar is None:
+            return
+        match event["event"]:
+            case "opened":
+                self._frames = event["expected_frames"]
+                self._bar.show("opening", 0, self._frames)
+            case "learning":
+                self._bar.show("learning", 0, self._frames)
+            case "resumed":
+                self._bar.show("resumed", event["frames"], self._frames)
+            case "collected":
+                self._bar.show(f"{event['candidates']} found", event["frames"], self._frames)
+            case "captioned":
+                self._bar.show("captioning", event["done"], event["total"])
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar() -> _Bar:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return _Line()
+    return _Tqdm(tqdm)
+
+
+class _Tqdm:
+    def __init__(self, tqdm: Any) -> None:
+        self._bar = tqdm(leave=False, unit="frame")
+
+    def show(self, what: str, done: int, total: int | None) -> None:
+        self._bar.total = total
+        self._bar.n = done
+        self._bar.set_description(what, refresh=False)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class _Line:
+    """One line on standard error that is written over."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def show(self, what: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= 0.1:
+            self._last = now
+            print(
+                f"\r\033[K{what}: {done}{f' of {total}' if total else ''}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

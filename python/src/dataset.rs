@@ -1,0 +1,107 @@
+//! Finished datasets.
+
+use std::path::PathBuf;
+
+use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods as _};
+use picchu::{
+    Error, Result,
+    config::open_store,
+    dataset::export::nova,
+    types::{Decision, Record},
+};
+use pyo3::{prelude::*, types::PyBytes};
+use serde::Serialize;
+
+use crate::{errors::OrRaise as _, pixels, runtime::wait};
+
+/// A dataset on disk, checked when it was opened.
+#[pyclass(frozen, module = "picchu._picchu")]
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    inner: picchu::Dataset,
+}
+
+/// A record with what is only known by asking: the score of its quality, and people's decision about it.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    quality_score: Option<f32>,
+    review: Option<&'a Decision>,
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
+}
+
+impl Dataset {
+    fn record(&self, index: usize) -> Result<&Record> {
+        self.inner
+            .records()
+            .get(index)
+            .ok_or_else(|| Error::invalid(format!("there is no record number {index} in this dataset")))
+    }
+}
+
+#[pymethods]
+impl Dataset {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let inner = wait(py, async { picchu::Dataset::open(open_store(&path)?).await })?;
+        Ok(Self { inner })
+    }
+
+    /// What was run: `picchu.json`.
+    fn header(&self, py: Python<'_>) -> PyResult<String> {
+        json(self.inner.header()).or_raise(py)
+    }
+
+    /// Every record, as a JSON list.
+    fn records(&self, py: Python<'_>) -> PyResult<String> {
+        let lines = || {
+            let line = |record| Line {
+                record,
+                quality_score: record.crop.as_ref().map(|crop| crop.quality.score()),
+                review: self.inner.review(&record.id).map(|review| &review.decision),
+            };
+            json(&self.inner.records().iter().map(line).collect::<Vec<_>>())
+        };
+        py.detach(lines).or_raise(py)
+    }
+
+    /// The bytes of a record's image file.
+    fn image_bytes<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let body = wait(py, async { self.inner.image_bytes(self.record(index)?).await })?;
+        Ok(PyBytes::new(py, &body))
+    }
+
+    /// A record's image, shape (height, width, 3), uint8 RGB.
+    fn image<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let image = wait(py, async { self.inner.image(self.record(index)?).await })?;
+        let shape = [image.height() as usize, image.width() as usize, 3];
+        PyArray1::from_vec(py, image.into_raw()).reshape(shape)
+    }
+
+    /// A small JPEG file of a record's image.
+    fn thumbnail<'py>(&self, py: Python<'py>, index: usize, max_side: u32) -> PyResult<Bound<'py, PyBytes>> {
+        let image = wait(py, async { self.inner.image(self.record(index)?).await })?;
+        let body = py.detach(|| pixels::jpeg(&image, max_side)).or_raise(py)?;
+        Ok(PyBytes::new(py, &body))
+    }
+
+    /// One row a candidate that has an embedding, float32.
+    fn embeddings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let embeddings = wait(py, self.inner.embeddings())?;
+        Ok(PyArray2::from_array(py, &embeddings.view()))
+    }
+
+    /// The JSON lines for Nova Canvas, how many they are, and which file has to lie at which address.
+    fn export_nova<'py>(
+        &self,
+        py: Python<'py>,
+        uri: &str,
+    ) -> PyResult<(Bound<'py, PyBytes>, usize, Vec<(String, String)>)> {
+        let manifest = wait(py, nova::manifest(&self.inner, uri))?;
+        Ok((PyBytes::new(py, &manifest.body), manifest.lines.len(), manifest.uploads))
+    }
+}

@@ -1,0 +1,224 @@
+//! Films and their frames.
+
+use std::{
+    mem,
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{StreamExt as _, stream::BoxStream};
+use numpy::{PyArray3, PyArrayMethods as _, ndarray::ArrayView3};
+use picchu::{Error, FrameSource, config::open_film, types};
+use pyo3::prelude::*;
+
+use crate::{
+    errors::{OrRaise as _, to_py},
+    pixels,
+    runtime::wait,
+    sampling::SamplingOptions,
+};
+
+/// A video file or a folder of pictures.
+#[pyclass(frozen, module = "picchu._picchu")]
+#[derive(Debug)]
+pub(crate) struct Film {
+    source: Arc<dyn FrameSource>,
+}
+
+#[pymethods]
+impl Film {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let source = py.detach(|| open_film(&path)).or_raise(py)?;
+        Ok(Self { source })
+    }
+
+    /// What the film says of itself, as JSON. Decodes nothing.
+    fn probe(&self, py: Python<'_>) -> PyResult<String> {
+        let info = wait(py, self.source.probe())?;
+        serde_json::to_string(&info).map_err(|e| Error::internal(e.to_string())).or_raise(py)
+    }
+
+    /// The film's identity: `sha256:` and a hash of its bytes.
+    fn fingerprint(&self, py: Python<'_>) -> PyResult<String> {
+        wait(py, self.source.fingerprint())
+    }
+
+    /// The sampled frames. Nothing is decoded before the first one is asked for.
+    fn frames(&self, py: Python<'_>, sampling: &str) -> PyResult<Frames> {
+        let sampling = SamplingOptions::parse(sampling).and_then(SamplingOptions::build).or_raise(py)?;
+        let stream = self.source.frames(&sampling);
+        Ok(Frames { stream: Mutex::new(State::Waiting(stream)), process: process::id() })
+    }
+}
+
+/// Frames on their way. Few are decoded ahead: a slow reader slows the decoder down.
+#[pyclass(frozen, module = "picchu._picchu")]
+pub(crate) struct Frames {
+    stream: Mutex<State>,
+    process: u32,
+}
+
+enum State {
+    Waiting(BoxStream<'static, picchu::Result<types::Frame>>),
+    /// Some thread waits for the next frame.
+    InUse,
+    Ended,
+}
+
+impl Frames {
+    fn exchange(&self, state: State) -> State {
+        mem::replace(&mut *self.stream.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
+}
+
+#[pymethods]
+impl Frames {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
+        if self.process != process::id() {
+            let error = Error::invalid(
+                "frames that were begun before a fork cannot be read in the child: begin anew",
+            );
+            return Err(to_py(py, &error));
+        }
+        let mut stream = match self.exchange(State::InUse) {
+            State::Waiting(stream) => stream,
+            State::InUse => {
+                return Err(to_py(py, &Error::invalid("another thread is reading these frames right now")));
+            }
+            State::Ended => {
+                self.exchange(State::Ended);
+                return Ok(None);
+            }
+        };
+        // An interrupted wait loses nothing: the stream stays where it is.
+        let next = wait(py, async { Ok(stream.next().await) });
+        match next {
+            Ok(None) => {
+                self.exchange(State::Ended);
+                Ok(None)
+            }
+            Ok(Some(Ok(frame))) => {
+                self.exchange(State::Waiting(stream));
+                Ok(Some(Frame { inner: frame }))
+            }
+            Ok(Some(Err(error))) => {
+                // Frames may follow a gap, and nothing else.
+                self.exchange(if error.gap().is_some() { State::Waiting(stream) } else { State::Ended });
+                py.check_signals()?;
+                Err(to_py(py, &error))
+            }
+            Err(exception) => {
+                self.exchange(State::Waiting(stream));
+                Err(exception)
+            }
+        }
+    }
+
+    /// Stops the decoder. Further frames are not delivered.
+    fn close(&self) {
+        if self.process == process::id() {
+            drop(self.exchange(State::Ended));
+        }
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        // In a forked child the decoder belongs to the parent.
+        if self.process != process::id() {
+            mem::forget(self.exchange(State::Ended));
+        }
+    }
+}
+
+/// One picture of a film, with its time.
+#[pyclass(frozen, module = "picchu._picchu")]
+#[derive(Debug)]
+pub(crate) struct Frame {
+    inner: types::Frame,
+}
+
+#[pymethods]
+impl Frame {
+    /// When the picture is first shown, in seconds from the film's first picture.
+    #[getter]
+    fn time(&self) -> f64 {
+        self.inner.time.as_secs_f64()
+    }
+
+    /// Number of the sample, from 0. Samples that fall into a gap keep their number.
+    #[getter]
+    fn index(&self) -> u64 {
+        self.inner.index
+    }
+
+    /// Whether the film's decoder can start at this picture.
+    #[getter]
+    fn keyframe(&self) -> bool {
+        self.inner.keyframe
+    }
+
+    /// Width in pixels.
+    #[getter]
+    fn width(&self) -> u32 {
+        self.inner.width()
+    }
+
+    /// Height in pixels.
+    #[getter]
+    fn height(&self) -> u32 {
+        self.inner.height()
+    }
+
+    /// The pixels as a read-only array of shape (height, width, 3), uint8 RGB, without a copy.
+    ///
+    /// The array keeps the frame alive: its ``base`` is the frame.
+    fn to_numpy(this: Bound<'_, Self>) -> PyResult<Bound<'_, PyArray3<u8>>> {
+        let image = &this.get().inner.image;
+        let shape = (image.height() as usize, image.width() as usize, 3);
+        let view = ArrayView3::from_shape(shape, image.as_raw())
+            .map_err(|e| to_py(this.py(), &Error::internal(format!("a frame of a wrong size: {e}"))))?;
+        // SAFETY: the pixels belong to `this`, which the array holds as its base. `Frame` is frozen and nothing
+        // changes or replaces its picture, so they stay where they are for as long as the array lives.
+        #[allow(unsafe_code)]
+        let array = unsafe { PyArray3::borrow_from_array(&view, this.clone().into_any()) };
+        array.readwrite().make_nonwriteable();
+        Ok(array)
+    }
+
+    /// What ``numpy.asarray(frame)`` calls.
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        this: Bound<'py, Self>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let array = Self::to_numpy(this)?.into_any();
+        let array = match dtype {
+            Some(dtype) => array.call_method1("astype", (dtype,))?,
+            None => array,
+        };
+        if copy == Some(true) { array.call_method0("copy") } else { Ok(array) }
+    }
+
+    /// The picture as a ``PIL.Image.Image``; its pixels are a copy. Needs Pillow.
+    fn to_pil(this: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
+        let pil = this.py().import("PIL.Image")?;
+        pil.call_method1("fromarray", (Self::to_numpy(this)?,))
+    }
+
+    /// How notebooks show a frame.
+    fn _repr_jpeg_(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        py.detach(|| pixels::jpeg(&self.inner.image, 640)).or_raise(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Frame({:.3} s, {}×{})", self.time(), self.width(), self.height())
+    }
+}

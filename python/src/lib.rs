@@ -1,0 +1,35 @@
+//! The native half of `import picchu`: thin, private, without decisions of its own.
+//!
+//! Everything that people see is the typed façade in `python/picchu`. Plans come in as JSON and results go out as
+//! JSON or as numpy arrays, so that this crate knows neither options nor defaults twice.
+//!
+//! Two rules keep the interpreter safe: threads that Rust starts never attach to Python, and every wait goes
+//! through one of the two doors in `runtime.rs`.
+
+mod dataset;
+mod dedupe;
+mod errors;
+mod frames;
+mod pipeline;
+mod pixels;
+mod runtime;
+mod sampling;
+
+#[pyo3::pymodule]
+mod _picchu {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::dataset::Dataset;
+    #[pymodule_export]
+    use super::dedupe::{Calibration, Index, Join, calibrate, components, join, select};
+    #[pymodule_export]
+    use super::frames::{Film, Frame, Frames};
+    #[pymodule_export]
+    use super::pipeline::{check_crop, check_sampling, explain, load_cast, run};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,160 @@
+//! The two doors through which Python waits for Rust: [`wait`] for futures, [`compute`] for work that keeps the
+//! processor busy. Both detach the interpreter, look for Ctrl-C twenty times a second, drop the work when it comes,
+//! and turn panics into exceptions.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    process,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use picchu::{Error, Result};
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::errors::to_py;
+
+/// How long Ctrl-C may have to wait.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How waiting ended: with an answer, or with an exception that Python raised meanwhile.
+enum Outcome<T> {
+    Answer(Result<T>),
+    Raised(PyErr),
+}
+
+impl<T> Outcome<T> {
+    fn into_py(self, py: Python<'_>) -> PyResult<T> {
+        match self {
+            // Ctrl-C reaches child processes too: their end is then no news, the interrupt is.
+            Self::Answer(Err(error)) => py.check_signals().and(Err(to_py(py, &error))),
+            Self::Answer(Ok(answer)) => Ok(answer),
+            Self::Raised(exception) => Err(exception),
+        }
+    }
+}
+
+/// Waits for a future. Ctrl-C drops it.
+pub(crate) fn wait<T: Send>(py: Python<'_>, future: impl Future<Output = Result<T>> + Send) -> PyResult<T> {
+    wait_with(py, future, |_| Ok(()))
+}
+
+/// Like [`wait`]; calls `tick`, attached, now and then and once at the end. An exception that it raises drops the
+/// future.
+pub(crate) fn wait_with<T: Send>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T>> + Send,
+    tick: impl Fn(Python<'_>) -> PyResult<()> + Send + Sync,
+) -> PyResult<T> {
+    let runtime = runtime(py)?;
+    let look = || Python::attach(|py| py.check_signals().and_then(|()| tick(py)));
+    // The future is polled on this thread, which is Python's own, while the interpreter is detached. Its helpers
+    // run on threads of the runtime, which never attach.
+    let outcome = py.detach(|| {
+        runtime.block_on(async {
+            let mut future = pin!(AssertUnwindSafe(future).catch_unwind());
+            loop {
+                match tokio::time::timeout(TICK, &mut future).await {
+                    Ok(answer) => {
+                        return Outcome::Answer(answer.unwrap_or_else(|panic| Err(panicked(&*panic))));
+                    }
+                    Err(_) => {
+                        if let Err(exception) = look() {
+                            return Outcome::Raised(exception);
+                        }
+                    }
+                }
+            }
+        })
+    });
+    let answer = outcome.into_py(py)?;
+    tick(py)?;
+    Ok(answer)
+}
+
+/// Computes on a thread of its own. Ctrl-C raises the flag that is passed in, and the work should end soon after.
+pub(crate) fn compute<T: Send, E: Into<Error> + Send>(
+    py: Python<'_>,
+    work: impl FnOnce(Arc<AtomicBool>) -> Result<T, E> + Send,
+) -> PyResult<T> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancel);
+    compute_until(py, &cancel, || work(flag))
+}
+
+/// Like [`compute`], for work that looks at a flag of its own.
+pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
+    py: Python<'_>,
+    cancel: &AtomicBool,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> PyResult<T> {
+    let outcome = py.detach(|| {
+        std::thread::scope(|scope| {
+            // Nothing is ever sent: the channel closes when the work ends, however it ends.
+            let (open, ended) = sync_channel::<()>(0);
+            let worker =
+                std::thread::Builder::new().name("picchu-compute".into()).spawn_scoped(scope, move || {
+                    let _open = open;
+                    work()
+                });
+            let worker = match worker {
+                Ok(worker) => worker,
+                Err(e) => {
+                    return Outcome::Answer(Err(Error::internal(format!("cannot start a thread: {e}"))));
+                }
+            };
+            let mut raised = None;
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                if raised.is_none() {
+                    raised = Python::attach(|py| py.check_signals()).err();
+                    cancel.store(raised.is_some(), Ordering::Relaxed);
+                }
+            }
+            match (raised, worker.join()) {
+                (Some(exception), _) => Outcome::Raised(exception),
+                (None, Ok(answer)) => Outcome::Answer(answer.map_err(Into::into)),
+                (None, Err(panic)) => Outcome::Answer(Err(panicked(&*panic))),
+            }
+        })
+    });
+    outcome.into_py(py)
+}
+
+/// The runtime of this process. A forked child inherits one whose threads do not exist: it starts its own and leaves
+/// the inherited one alone.
+fn runtime(py: Python<'_>) -> PyResult<&'static Runtime> {
+    static SLOT: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+    // Held only while attached, so that no other thread can fork meanwhile.
+    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+    match *slot {
+        Some((owner, runtime)) if owner == process::id() => Ok(runtime),
+        _ => {
+            let runtime = Builder::new_multi_thread()
+                .thread_name("picchu")
+                .enable_time()
+                .build()
+                .map_err(|e| to_py(py, &Error::internal(format!("cannot start the runtime: {e}"))))?;
+            // Never dropped: dropping would wait for threads, at exit and in forked children.
+            let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+            *slot = Some((process::id(), runtime));
+            Ok(runtime)
+        }
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message");
+    Error::internal(format!("a bug in picchu: it panicked: {words}"))
+}

@@ -1,0 +1,173 @@
+"""Every public name as a user's script meets it. Read by ``mypy --strict``; never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+import picchu
+from picchu import local
+from picchu.dataset import Counts, Crop, Outcome, PixelRect, Quality, Review
+from picchu.exceptions import Gap
+
+
+def frames() -> None:
+    film = picchu.film("film.mp4")
+    assert_type(film, picchu.Film)
+    assert_type(film.path, Path)
+    assert_type(film.fingerprint, str)
+    assert_type(film.info, picchu.MediaInfo)
+    assert_type(film.info.duration, float | None)
+    with film.frames(every=0.5, start=1, end=9.5, limit=3, max_side=640, on_gap="skip") as reading:
+        assert_type(reading, picchu.Frames)
+        for frame in reading:
+            assert_type(frame, picchu.Frame)
+            assert_type(frame.time, float)
+            assert_type(frame.index, int)
+            assert_type(frame.keyframe, bool)
+            assert_type((frame.width, frame.height), tuple[int, int])
+            assert_type(frame.to_numpy(), NDArray[np.uint8])
+            assert_type(frame.to_pil(), Image)
+            np.asarray(frame)
+        assert_type(reading.gaps, list[Gap])
+    film.frames(every="keyframe")
+    film.frames(every="frame")
+    film.frames(fps=2)
+    film.frames(at=[1, 2.5])
+    film.frames(every="shot")  # type: ignore[arg-type]
+    film.frames(1.0)  # type: ignore[call-arg]
+
+
+def plans() -> None:
+    cast = picchu.Cast(
+        [picchu.Character("Nilo", description="a boy", references=["nilo.png"], labels=["Person"])]
+    )
+    assert_type(picchu.Cast.load(Path("cast.toml"))["Nilo"].references, tuple[Path, ...])
+    assert_type(cast.names, tuple[str, ...])
+    plan = (
+        picchu.film(Path("film.mp4"))
+        .sample(every=1.0, limit=100)
+        .detect(local.PaletteDetector("cast.toml"))
+        .crop(
+            pad=0.15, max_aspect=2, min_side=512, max_side=2048, max_pixels=4_000_000, min_character_side=96
+        )
+        .dedupe(local.LayoutEmbedder(), min_similarity=0.94, keep="best")
+        .caption(local.MeasuredCaptioner())
+    )
+    assert_type(plan, picchu.Plan)
+    assert_type(plan.detect(cast), picchu.Plan)
+    assert_type(plan.detect("cast.toml"), picchu.Plan)
+    explanation = plan.explain("dataset/")
+    assert_type(explanation, picchu.Explanation)
+    assert_type(explanation.expected_frames, int | None)
+    assert_type(explanation.stages[0], picchu.StageExplanation)
+    assert_type(explanation.stages[0].state, str | int)
+
+    def told(event: dict[str, Any]) -> None:
+        print(event["event"])
+
+    assert_type(plan.run("dataset/", progress=False, on_event=told), picchu.Dataset)
+    plan.dedupe(keep="last")  # type: ignore[arg-type]
+
+
+def datasets() -> None:
+    dataset = picchu.open_dataset("dataset/")
+    assert_type(dataset[0], picchu.Record)
+    assert_type(dataset["id"], picchu.Record)
+    assert_type(dataset[:3], tuple[picchu.Record, ...])
+    assert_type(dataset.records, tuple[picchu.Record, ...])
+    assert_type(dataset.kept, tuple[picchu.Record, ...])
+    assert_type(dataset.counts, Counts)
+    assert_type(dataset.gaps, tuple[Gap, ...])
+    assert_type(dataset.header, dict[str, Any])
+    assert_type(dataset.path, Path)
+    assert_type(dataset.contact_sheet, Path)
+    assert_type(dataset.embeddings, NDArray[np.float32])
+    assert_type(dataset.to_pandas(), pd.DataFrame)
+    export = dataset.export("nova", uri="s3://bucket/film", out="train.jsonl")
+    assert_type(export, picchu.Export)
+    assert_type(export.uploads, tuple[tuple[Path, str], ...])
+    for record in dataset:
+        assert_type(record.id, str)
+        assert_type(record.character, str | None)
+        assert_type(record.time, float)
+        assert_type(record.outcome, Outcome)
+        assert_type(record.caption, str | None)
+        assert_type(record.similarity, float | None)
+        assert_type(record.covered_by, str | None)
+        assert_type(record.reason, str | None)
+        assert_type(record.quality, Quality | None)
+        assert_type(record.review, Review | None)
+        assert_type(record.image, Image)
+        assert_type(record.image_bytes(), bytes)
+        assert_type(record.to_numpy(), NDArray[np.uint8])
+        assert_type(record.embedding, NDArray[np.float32] | None)
+        if record.crop is not None:
+            assert_type(record.crop, Crop)
+            assert_type(record.crop.rect, PixelRect)
+
+
+def vectors(x: NDArray[np.float32]) -> None:
+    selection = picchu.dedupe(x, min_similarity=0.94, threads=2, quality=[0.5, 0.25])
+    assert_type(selection, picchu.Selection)
+    assert_type(selection.kept, NDArray[np.int64])
+    assert_type(selection.covered_by, NDArray[np.int64])
+    assert_type(selection.similarity, NDArray[np.float32])
+    join = picchu.join(x, min_similarity=0.9, threads=None, memory_budget_bytes=1 << 30)
+    assert_type(join, picchu.Join)
+    assert_type(join.components, NDArray[np.int64])
+    assert_type(join.rethreshold(0.95), picchu.Join)
+    assert_type(join.select(0.95), picchu.Selection)
+    assert_type(join.pairs(), picchu.Pairs)
+    a, b, similarity = join.pairs()
+    assert_type((a, b, similarity), tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]])
+    assert_type(picchu.components(x, min_similarity=0.9), picchu.Components)
+    calibration = picchu.calibrate(x, threads=1)
+    assert_type(calibration, picchu.Calibration)
+    assert_type(calibration.nearest, NDArray[np.float32])
+    assert_type(calibration.threshold_for(100), tuple[float, int])
+    assert_type(calibration.pairs_near(0.9, 5), picchu.Pairs)
+    assert_type(calibration.join, picchu.Join)
+    index = picchu.Index(1024, min_similarity=0.94)
+    assert_type(index.add(x), picchu.Selection)
+    assert_type(index.query(x), picchu.Covers)
+    assert_type(index.kept, NDArray[np.int64])
+    index.save("index")
+    assert_type(picchu.Index.load(Path("index")), picchu.Index)
+    picchu.dedupe(x, 0.94)  # type: ignore[call-arg]
+
+
+def errors() -> None:
+    try:
+        picchu.film("film.mp4")
+    except picchu.NotFound as error:
+        assert_type(error.kind, str)
+        assert_type(error.stage, str | None)
+        assert_type(error.provider, str | None)
+        assert_type(error.retryable, bool)
+        assert_type(error.context, dict[str, str])
+        assert_type(error.gap, Gap | None)
+    for kind in (
+        picchu.InvalidInput,
+        picchu.ConfigError,
+        picchu.NotFound,
+        picchu.AlreadyExists,
+        picchu.PermissionDenied,
+        picchu.Throttled,
+        picchu.QuotaExceeded,
+        picchu.Timeout,
+        picchu.Unavailable,
+        picchu.ContentFiltered,
+        picchu.DecodeError,
+        picchu.Unsupported,
+        picchu.Cancelled,
+        picchu.InternalError,
+    ):
+        assert_type(kind("words", retryable=True).gap, Gap | None)
+    assert_type(picchu.__version__, str)
+    assert issubclass(picchu.GapWarning, UserWarning)
