@@ -175,11 +175,40 @@ static int refuse_open(AVFormatContext *format, AVIOContext **io, const char *ur
     return AVERROR(EPERM);
 }
 
-static int open_format(struct input *in, const struct request *request, struct failure *f)
+/* A number as Matroska writes them: the first byte's leading zeros tell its length. */
+static int64_t ebml_number(const uint8_t *data, size_t size, size_t *at)
 {
-    int error = AVERROR(ENOMEM);
-    AVDictionary **options = NULL;
-    unsigned streams = 0;
+    int length = 1;
+    if (*at >= size)
+        return -1;
+    while (length <= 8 && !(data[*at] & (0x80 >> (length - 1))))
+        length++;
+    if (length > 8 || *at + (size_t)length > size)
+        return -1;
+    int64_t v = data[(*at)++] & (0x7F >> (length - 1));
+    for (int i = 1; i < length; i++)
+        v = v << 8 | data[(*at)++];
+    return v == ((int64_t)1 << (7 * length)) - 1 ? -1 : v; /* all ones: not known */
+}
+
+/* Whether a Matroska file is shorter than its segment says. */
+static int matroska_cut(int64_t file_size)
+{
+    uint8_t data[512];
+    ssize_t got = pread(STDIN_FILENO, data, sizeof(data), 0);
+    size_t size = got > 0 ? (size_t)got : 0, at = 4;
+    if (size < 16 || memcmp(data, "\x1A\x45\xDF\xA3", 4))
+        return 0;
+    int64_t length = ebml_number(data, size, &at);
+    if (length < 0 || length > (int64_t)(size - at) - 5 || memcmp(data + at + length, "\x18\x53\x80\x67", 4))
+        return 0;
+    at += (size_t)length + 4;
+    length = ebml_number(data, size, &at);
+    return length >= 0 && length > file_size - (int64_t)at;
+}
+
+static int open_container(struct input *in, int seekable, struct failure *f)
+{
     uint8_t *buffer = av_malloc(IO_BUFFER);
     if (!buffer)
         return fail(f, "memory", "no memory for the input buffer");
@@ -189,6 +218,8 @@ static int open_format(struct input *in, const struct request *request, struct f
         av_free(buffer);
         return fail(f, "memory", "no memory for the input");
     }
+    if (!seekable)
+        in->io->seekable = 0;
     in->format = avformat_alloc_context();
     if (!in->format)
         return fail(f, "memory", "no memory for the container");
@@ -197,12 +228,29 @@ static int open_format(struct input *in, const struct request *request, struct f
     /* A file may name others (external tracks, playlists): none is ever opened. */
     in->format->io_open = refuse_open;
     in->format->max_streams = 256;
-    error = avformat_open_input(&in->format, NULL, NULL, NULL);
+    int error = avformat_open_input(&in->format, NULL, NULL, NULL);
     if (error == AVERROR(ENOMEM))
         return fail(f, "memory", "the container's index does not fit into the memory limit");
     if (error < 0)
         return fail(f, "not-a-video", "not a video that is understood here (%s)",
                     *complaints_last() ? complaints_last() : error_text(error));
+    return 0;
+}
+
+static int open_format(struct input *in, const struct request *request, struct failure *f)
+{
+    if (open_container(in, in->seekable, f)) {
+        struct failure again;
+        if (!in->seekable || strcmp(f->code, "not-a-video"))
+            return -1;
+        /* A broken end can spoil the reading of a whole index; from front to back, what is before it comes. */
+        input_close(in);
+        if (open_container(in, 0, &again))
+            return -1;
+    }
+    AVDictionary **options = NULL;
+    unsigned streams = 0;
+    int error;
     for (unsigned i = 0; i < in->format->nb_streams; i++)
         if (in->format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
             check_size(in->format->streams[i]->codecpar->width, in->format->streams[i]->codecpar->height, request, f))
@@ -238,6 +286,7 @@ int input_find(struct input *in, struct failure *f)
     in->size = in->seekable ? (int64_t)status.st_size : AVERROR(ENOSYS);
     if (in->seekable && in->size == 0)
         return fail(f, "empty", "the file is empty");
+    in->cut = in->seekable && matroska_cut(in->size);
     return 0;
 }
 
@@ -271,14 +320,9 @@ void input_close(struct input *in)
 
 int input_rewind(struct input *in, const struct request *request, struct failure *f)
 {
-    int seekable = in->seekable;
-    int64_t size = in->size;
-    if (!seekable)
+    if (!in->seekable)
         return fail(f, "io", "the input cannot be read a second time");
     input_close(in);
-    memset(in, 0, sizeof(*in));
-    in->seekable = seekable;
-    in->size = size;
     return open_format(in, request, f) || choose_track(in, request, f) ? -1 : 0;
 }
 

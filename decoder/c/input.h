@@ -13,6 +13,7 @@ struct input {
     AVStream *stream;
     int64_t position, size;
     int seekable;
+    int cut; /* the container says that bytes are missing at the end */
 };
 
 struct failure {

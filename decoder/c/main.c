@@ -48,10 +48,12 @@ int tell_missing_end(struct run *run, int64_t end, int truncated, const char *re
     const struct request *r = &run->request;
     const AVStream *s = run->input.stream;
     int64_t promised = s->duration > 0 && s->start_time != AV_NOPTS_VALUE ? s->start_time + s->duration : end;
+    if (run->input.cut && run->input.format->duration > 0)
+        promised = run->first_pts + av_rescale_q(run->input.format->duration, AV_TIME_BASE_Q, s->time_base);
     int64_t slack = av_rescale(s->time_base.den, 1, (int64_t)s->time_base.num * 4); /* a quarter of a second */
     int64_t to = promised > end ? promised : INT64_MAX, tick;
     uint64_t lost = 0;
-    if (!truncated && promised <= end + slack)
+    if (!truncated && !run->input.cut && promised <= end + slack)
         return 0;
     if (to != INT64_MAX && (r->policy == POLICY_GRID || r->policy == POLICY_TIMES))
         for (; request_tick(r, s->time_base, run->next_sample, &tick) && run->first_pts + tick < to; run->next_sample++)

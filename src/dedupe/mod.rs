@@ -25,6 +25,7 @@
 //! assert_eq!(selection.covered_by, [0, 0, 2]);
 //! # Ok::<(), picchu::dedupe::DedupeError>(())
 //! ```
+#![expect(clippy::needless_pass_by_value, reason = "views are passed by value, as in ndarray")]
 
 mod calibrate;
 mod cosine;

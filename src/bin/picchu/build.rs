@@ -28,17 +28,17 @@ pub(crate) struct Build {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Frames a second.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     fps: f64,
     /// Cosine similarity from which two crops are near-duplicates, above -1 to 1; higher keeps more images.
     /// Default: the embedder's own.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     min_similarity: Option<f64>,
     /// Which of several near-duplicates stays.
     #[arg(long, default_value = "best", value_parser = keep)]
     keep: Keep,
     /// Room around a character, as a fraction of its box on each side.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pad: Option<f32>,
     /// At most so many frames.
     #[arg(long, value_name = "N")]

@@ -54,14 +54,14 @@ pub(super) fn threshold(observations: &[Observation]) -> f32 {
     let mut chance: Vec<f32> = observations.iter().filter_map(|o| o.second).collect();
     chance.sort_unstable_by(f32::total_cmp);
     let low = chance.get(chance.len() * 9 / 10).copied().unwrap_or(LOWEST).max(LOWEST).min(high);
-    let crowd = |at: f32| -> f32 {
-        observations.iter().map(|o| (-((o.best - at) / BLUR).powi(2) / 2.0).exp()).sum()
-    };
+    let crowd =
+        |at: f32| -> f32 { observations.iter().map(|o| (-((o.best - at) / BLUR).powi(2) / 2.0).exp()).sum() };
     let valley = (0..=20)
         .map(|step| low + (high - low) * step as f32 / 20.0)
         .min_by(|&a, &b| crowd(a).total_cmp(&crowd(b)))
         .unwrap_or(low);
-    let presence = observations.iter().filter(|o| o.best >= valley).count() as f32 / observations.len() as f32;
+    let presence =
+        observations.iter().filter(|o| o.best >= valley).count() as f32 / observations.len() as f32;
     valley - presence * (valley - low)
 }
 

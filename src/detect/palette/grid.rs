@@ -50,7 +50,7 @@ impl Window {
 pub(super) fn grid_size(width: u32, height: u32, pixels: f32) -> (usize, usize) {
     let aspect = (width.max(1) as f32 / height.max(1) as f32).clamp(0.125, 8.0);
     let w = (pixels * aspect).sqrt().round().max(8.0);
-    ((w as usize), (pixels / w).round().max(8.0) as usize)
+    (w as usize, (pixels / w).round().max(8.0) as usize)
 }
 
 /// Averages a picture down to `size` pixels. `row` is a buffer that is kept between calls.
@@ -90,6 +90,14 @@ pub(super) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>,
     }
 }
 
+/// A frame averaged down to the size at which the search works.
+pub(super) fn small(image: &RgbImage) -> RgbImage {
+    let (width, height) = grid_size(image.width(), image.height(), PIXELS);
+    let (mut row, mut pixels) = (Vec::new(), Vec::new());
+    shrink(image, (width, height), &mut row, &mut pixels);
+    RgbImage::from_fn(width as u32, height as u32, |x, y| image::Rgb(pixels[y as usize * width + x as usize]))
+}
+
 /// A frame made ready for the search. The buffers are reused from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Grid {
@@ -127,11 +135,6 @@ impl Grid {
                 }
             }
         }
-    }
-
-    /// The pixels of the small picture.
-    pub(super) fn pixels(&self) -> &[[u8; 3]] {
-        &self.pixels
     }
 
     /// The amount of each palette colour above row `y` between two columns, in parts.
@@ -189,5 +192,56 @@ impl Map {
         let at = |x: i32, y: i32| self.sums[y as usize * (self.width + 1) + x as usize];
         let sum = at(w.right, w.bottom) + at(w.left, w.top) - at(w.left, w.bottom) - at(w.right, w.top);
         sum as f32 * (1.0 / (255.0 * 16.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_keeps_proportions_and_survives_extremes() {
+        assert_eq!(grid_size(1280, 720, PIXELS), (160, 90));
+        assert_eq!(grid_size(720, 1280, PIXELS), (90, 160));
+        for (w, h) in [(1, 1), (1, 5000), (5000, 1), (0, 0)] {
+            let (gw, gh) = grid_size(w, h, PIXELS);
+            assert!(gw >= 8 && gh >= 8 && gw * gh < 20_000, "{w}×{h}: {gw}×{gh}");
+            assert_eq!(small(&RgbImage::new(w, h)).dimensions(), (gw as u32, gh as u32));
+        }
+    }
+
+    #[test]
+    fn shrinking_averages() {
+        let stripes = RgbImage::from_fn(640, 360, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 200 }; 3]));
+        assert!(small(&stripes).pixels().all(|p| p.0 == [100; 3]));
+        let same = small(&stripes);
+        assert_eq!(small(&same), same, "a small picture stays as it is");
+    }
+
+    #[test]
+    fn sums_over_windows_agree_with_counting() {
+        let image = RgbImage::from_fn(320, 180, |x, y| image::Rgb([(x / 2) as u8, y as u8, (x ^ y) as u8]));
+        let samples: Vec<_> = image.pixels().step_by(7).map(|p| super::super::lab::lab(p.0)).collect();
+        let palette = Palette::learn(&samples, 3);
+        let (mut grid, mut map) = (Grid::default(), Map::default());
+        grid.load(&image, &palette);
+        let strength = std::array::from_fn(|k| (k * 3) as u8);
+        map.load(&grid, &strength);
+        let w = Window { left: 13, top: 20, right: 77, bottom: 61 };
+        let (mut amounts, mut sum) = ([0.0_f32; COLOURS], 0_u32);
+        for y in 20..61 {
+            for blend in &grid.blends[y * grid.width + 13..y * grid.width + 77] {
+                for i in 0..3 {
+                    let k = usize::from(blend.colours[i]);
+                    amounts[k] += f32::from(blend.parts[i]);
+                    sum += u32::from(strength[k]) * u32::from(blend.parts[i]);
+                }
+            }
+        }
+        let (upper, lower) = (grid.above(w.top, 13, 77), grid.above(w.bottom, 13, 77));
+        for k in 0..COLOURS {
+            assert!((lower[k] - upper[k] - amounts[k]).abs() < 0.5, "colour {k}");
+        }
+        assert!((map.sum(w) - sum as f32 / (255.0 * 16.0)).abs() < 1e-2);
     }
 }

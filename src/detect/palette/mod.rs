@@ -1,29 +1,63 @@
-//! Finds characters by their colours and the vertical order of their colours.
+//! Finds characters by their colours and the vertical order of their colours: no model, no weights, no labels.
+//!
+//! [`PaletteDetector`] takes one to five [`Reference`] pictures of each character and looks at the film once
+//! ([`learn`](CharacterDetector::learn)) to know its palette and what chance can do in it. Then, in each frame:
+//!
+//! 1. the frame is averaged down to about 160×90 pixels, and each pixel becomes a blend of the film's 64 colours;
+//! 2. windows of every size are compared with the references: how much of which colour lies in the upper, middle and
+//!    lower third, where rare colours count more, and whether the surroundings lack the character's colours;
+//! 3. the best windows and patches of the character's colours are refined edge by edge until they fit;
+//! 4. a box is named if its evidence exceeds a threshold that comes from the film itself: a character is once in a
+//!    frame at the most, so the second best places of frames show how high chance reaches.
+//!
+//! # What it can and cannot do
+//! It knows colours and their vertical order, nothing else. It suits flat or evenly lit animation with stable
+//! costumes. Look at its boxes in the review before you train on them; for dark, photoreal or crowded films use a
+//! trained detector.
+//!
+//! | What goes wrong | Example | What helps |
+//! |---|---|---|
+//! | light changes the palette | night, silhouettes, fades | a reference in that light |
+//! | the set has the character's colours | brown fur on a trunk | the threshold removes many; else false boxes |
+//! | two characters share a palette | twins, or a rival who is not in the cast | name both, so that they compete |
+//! | another pose than the references' | lying, a face alone | a reference in that pose |
+//! | too small | below about 12 % of the frame's height | nothing; by design not found |
+//! | another costume | a coat in winter | a reference in that costume |
+//! | twice in a frame | mirrors, clones | [`PaletteDetector::max_per_frame`] |
+//!
+//! Characters that the frame's lower edge cuts are found from references of the whole figure.
+//!
+//! # Being unsure
+//! A box below the threshold but near it, or one that two characters claim with equal right, is a
+//! [`Detection`] without a character, with the candidates as alternatives. Far below there is no box. A character
+//! that is nowhere in plain sight in the frames it learned from is taken to be absent from the film.
+//!
+//! Confidence is a logistic function of the evidence: 0.5 at the threshold, so every named box has at least 0.5. It
+//! orders the boxes of a film; it is not a probability measured on labels.
 
 mod calibrate;
 mod grid;
 mod lab;
 mod reference;
 mod search;
-mod tuning;
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use image::RgbImage;
 use sha2::{Digest, Sha256};
 
 pub use self::reference::Reference;
 use self::{
     calibrate::Observation,
-    grid::{Window, grid_size},
+    grid::Window,
     lab::{COLOURS, Lab, Palette, Random},
     reference::{Model, Small},
-    search::{Candidate, Rules, Workspace},
-    tuning::tune,
+    search::{Candidate, Workspace},
 };
 use super::CharacterDetector;
 use crate::{
@@ -32,121 +66,181 @@ use crate::{
     types::{Alternative, BoundingBox, Detection, Frame, ProviderInfo},
 };
 
+/// Version of the algorithm and its constants. Any change of either that changes answers changes this.
+const MODEL: &str = "palette-v1";
+
+/// Pixels of the film from which its palette is learned, about.
+const FILM_SAMPLES: usize = 20_000;
+
+/// Longer side, in pixels, of the frames that are learned from.
+const LEARN_SIDE: u32 = 320;
+
+/// Places that a search keeps of each character beyond those it may name, for when another character takes one.
+const SPARE: usize = 3;
+
 /// Finds characters by their colours and the vertical order of their colours.
-#[derive(Clone, Debug)]
+///
+/// It must [`learn`](CharacterDetector::learn) from the film before it detects:
+///
+/// ```no_run
+/// # async fn example(penny: image::RgbaImage, frame: picchu::types::Frame) -> picchu::Result<()> {
+/// use picchu::{detect::{CharacterDetector, PaletteDetector, Reference}, source::ImageFolder};
+///
+/// let film = ImageFolder::open("stills")?;
+/// let detector = PaletteDetector::new(vec![Reference::new("Penny", penny)])?;
+/// let detector = detector.learn(&film).await?.expect("this detector always learns");
+/// let found = detector.detect(&[frame]).await?;
+/// # Ok(()) }
+/// ```
+///
+/// Answers depend only on the references, the settings and what was learned: equal frames give equal answers in
+/// any batch and on any number of threads. One frame of 1280×720 takes a few milliseconds a character on one core.
+#[derive(Clone)]
 pub struct PaletteDetector {
-    names: Vec<String>,
+    names: Arc<[String]>,
     cast: Arc<[Vec<Small>]>,
     references_hash: [u8; 32],
     learn_frames: usize,
     max_per_frame: usize,
     seed: u64,
-    rules: Rules,
     fitted: Option<Arc<Fitted>>,
 }
 
 /// What was learned from the film.
-#[derive(Debug)]
 struct Fitted {
     palette: Palette,
     models: Vec<Model>,
     thresholds: Vec<f32>,
     hash: [u8; 32],
+    /// Buffers that wait for their next use.
     workspaces: Mutex<Vec<Workspace>>,
 }
 
+impl fmt::Debug for PaletteDetector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaletteDetector")
+            .field("names", &self.names)
+            .field("learn_frames", &self.learn_frames)
+            .field("max_per_frame", &self.max_per_frame)
+            .field("seed", &self.seed)
+            .field("learned", &self.fitted.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
 impl PaletteDetector {
-    /// A detector for the characters of the reference pictures, one to five a character.
+    /// A detector for the characters of the reference pictures: one to five pictures a character are enough, and
+    /// each may have its own light, pose or costume. Pictures of one character need not follow each other.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput), with the character and the number of the picture, for no
+    /// references at all, a character without a name, a picture with a side below 16 pixels (inside its mask), and
+    /// a fully transparent one.
     pub fn new(references: Vec<Reference>) -> Result<Self> {
         if references.is_empty() {
-            return Err(Error::invalid(
-                "the palette detector needs a reference picture of at least one character",
-            )
-            .at(Stage::Detect));
+            return Err(refused("the palette detector needs a reference picture of at least one character"));
         }
         let mut names: Vec<String> = Vec::new();
         let mut cast: Vec<Vec<Small>> = Vec::new();
         let mut hash = Sha256::new();
-        for reference in references {
-            let who = names.iter().position(|n| *n == reference.character).unwrap_or_else(|| {
-                names.push(reference.character.clone());
+        for Reference { character, image } in references {
+            if character.trim().is_empty() {
+                return Err(refused("a reference picture has no character's name"));
+            }
+            let who = names.iter().position(|n| *n == character).unwrap_or_else(|| {
+                names.push(character.clone());
                 cast.push(Vec::new());
                 names.len() - 1
             });
-            let place = format!("reference picture {} of {:?}", cast[who].len() + 1, reference.character);
-            hash.update(reference.character.as_bytes());
-            hash.update([0]);
-            hash.update(reference.image.width().to_le_bytes());
-            hash.update(reference.image.as_raw());
-            cast[who].push(Small::new(&reference.image, &place)?);
+            let place = format!("reference picture {} of {character:?}", cast[who].len() + 1);
+            cast[who].push(Small::new(&image, &place)?);
+            hash.update((character.len() as u64).to_le_bytes());
+            hash.update(character.as_bytes());
+            hash.update(image.width().to_le_bytes());
+            hash.update(image.height().to_le_bytes());
+            hash.update(image.as_raw());
         }
         Ok(Self {
-            names,
+            names: names.into(),
             cast: cast.into(),
             references_hash: hash.finalize().into(),
             learn_frames: 200,
             max_per_frame: 1,
             seed: 1,
-            rules: Rules::default(),
             fitted: None,
         })
     }
 
-    /// Learns from pictures of the film.
-    fn fit(&self, frames: &[Frame]) -> Result<Self> {
-        if frames.is_empty() {
-            return Err(Error::invalid("the film holds no picture to learn from").at(Stage::Detect));
+    /// From how many frames, spread evenly over the film, to learn; 200 unless set, at least 1. Shorter films give
+    /// as many as they have. Call before [`learn`](CharacterDetector::learn).
+    #[must_use]
+    pub fn learn_frames(mut self, frames: usize) -> Self {
+        self.learn_frames = frames.max(1);
+        self
+    }
+
+    /// How often a character may be named in one frame; 1 unless set. Higher for mirrors and clones.
+    #[must_use]
+    pub fn max_per_frame(mut self, boxes: usize) -> Self {
+        self.max_per_frame = boxes.max(1);
+        self
+    }
+
+    /// Start of the random numbers by which pixels are sampled; 1 unless set. Equal seeds give equal answers.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The names of the characters, in the order of the references.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Learns from small pictures of the film.
+    fn fit(&self, film: &[RgbImage]) -> Result<Self> {
+        if film.is_empty() {
+            return Err(refused("the film gave no picture to learn from"));
         }
         let mut random = Random(self.seed);
-        let per_frame = (20_000 / frames.len()).clamp(60, 4_000);
-        let mut film_pixels: Vec<[u8; 3]> = Vec::with_capacity(per_frame * frames.len());
-        let (mut row, mut small) = (Vec::new(), Vec::new());
-        for frame in frames {
-            let size = grid_size(frame.width(), frame.height(), 14_400.0);
-            grid::shrink(&frame.image, size, &mut row, &mut small);
-            film_pixels.extend((0..per_frame).map(|_| small[random.next() as usize % small.len()]));
+        let mut pick = |pixels: &[[u8; 3]]| pixels[random.next() as usize % pixels.len()];
+        let share = (FILM_SAMPLES / film.len()).max(60);
+        let mut pixels: Vec<[u8; 3]> = Vec::with_capacity(share * film.len());
+        for picture in film {
+            let all: Vec<[u8; 3]> = picture.pixels().map(|p| p.0).collect();
+            pixels.extend((0..share).map(|_| pick(&all)));
         }
-        let mut samples: Vec<Lab> = film_pixels.iter().map(|&p| lab::lab(p)).collect();
-        // The characters' own colours must have their place in the palette, however rare they are.
-        let per_character = (film_pixels.len() as f32 * tune("own_share", 0.3)) as usize / self.cast.len();
+        // The characters' own colours have their place in the palette, however rare they are in the film.
+        let mut samples: Vec<Lab> = pixels.iter().map(|&p| lab::lab(p)).collect();
+        let share = (FILM_SAMPLES * 3 / 10 / self.cast.len()).max(200);
         for smalls in self.cast.iter() {
             let own: Vec<[u8; 3]> = smalls.iter().flat_map(Small::own_pixels).collect();
-            samples.extend((0..per_character).map(|_| lab::lab(own[random.next() as usize % own.len()])));
+            samples.extend((0..share).map(|_| lab::lab(pick(&own))));
         }
         let palette = Palette::learn(&samples, self.seed);
-        let mut film = [0.0_f32; COLOURS];
-        for &pixel in &film_pixels {
+        let mut shares = [0.0_f32; COLOURS];
+        for &pixel in &pixels {
             let blend = palette.blend(pixel);
             for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
-                film[usize::from(colour)] += f32::from(parts);
+                shares[usize::from(colour)] += f32::from(parts);
             }
         }
-        reference::normalise(&mut film);
-        let models = reference::models(&self.cast, &palette, &film);
+        reference::normalise(&mut shares);
+        let models = reference::models(&self.cast, &palette, &shares);
+
         let mut workspace = Workspace::default();
         let mut observations: Vec<Vec<Observation>> = vec![Vec::new(); models.len()];
-        for frame in frames {
-            workspace.load(&frame.image, &palette);
+        for picture in film {
+            workspace.load(picture, &palette);
             for (model, observations) in models.iter().zip(&mut observations) {
-                let found = workspace.search(model, &self.rules, 2);
-                let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
-                observations.extend(Observation::new(&scores));
+                observations.extend(Observation::new(&scores(&workspace.search(model, 2))));
             }
         }
         let thresholds: Vec<f32> = observations.iter().map(|o| calibrate::threshold(o)).collect();
-        if tune("debug", 0.0) > 0.0 {
-            for (n, o) in self.names.iter().zip(&observations) {
-                let mut b: Vec<f32> = o.iter().map(|o| o.best).collect();
-                let mut s: Vec<f32> = o.iter().filter_map(|o| o.second).collect();
-                b.sort_by(f32::total_cmp);
-                s.sort_by(f32::total_cmp);
-                let q = |v: &[f32]| -> Vec<f32> { (0..=10).map(|i| v[(i * (v.len() - 1)) / 10]).collect() };
-                eprintln!("{n} best {:.2?}\n    second {:.2?}", q(&b), q(&s));
-            }
-            eprintln!("thresholds {thresholds:?}");
-        }
+
         let mut hash = Sha256::new();
-        for value in film.iter().chain(palette.centres.iter().flatten()).chain(&thresholds) {
+        for value in shares.iter().chain(palette.centres.iter().flatten()).chain(&thresholds) {
             hash.update(value.to_le_bytes());
         }
         let fitted = Fitted {
@@ -162,50 +256,58 @@ impl PaletteDetector {
     /// Answers one frame.
     fn answer(&self, fitted: &Fitted, workspace: &mut Workspace, frame: &Frame) -> Vec<Detection> {
         workspace.load(&frame.image, &fitted.palette);
-        let found: Vec<Vec<Candidate>> =
-            fitted.models.iter().map(|m| { if tune("debug", 0.0) > 1.0 { eprintln!("F {}", frame.index); } workspace.search(m, &self.rules, 4) }).collect();
-        let full = workspace.grid.full();
         let mut claims: Vec<Claim> = Vec::new();
-        for (who, candidates) in found.iter().enumerate() {
-            let scores: Vec<f32> = candidates.iter().map(|c| c.score).collect();
-            claims.extend(candidates.iter().enumerate().filter_map(|(place, c)| {
+        for (who, (model, &threshold)) in fitted.models.iter().zip(&fitted.thresholds).enumerate() {
+            let found = workspace.search(model, self.max_per_frame + SPARE);
+            let scores = scores(&found);
+            claims.extend(found.iter().enumerate().filter_map(|(place, candidate)| {
                 let evidence = calibrate::evidence(&scores, place)?;
-                let confidence = calibrate::confidence(evidence, fitted.thresholds[who]);
-                Some(Claim { who, window: c.window, evidence, confidence, rival: None })
+                let confidence = calibrate::confidence(evidence, threshold);
+                Some(Claim { who, window: candidate.window, evidence, confidence, rival: None })
             }));
         }
-        settle(claims, self.max_per_frame)
-            .into_iter()
-            .filter_map(|claim| {
-                let w = claim.window;
-                let bounding_box = BoundingBox::new(
-                    w.left as f32 / full.right as f32,
-                    w.top as f32 / full.bottom as f32,
-                    w.width() as f32 / full.right as f32,
-                    w.height() as f32 / full.bottom as f32,
-                )
-                .clamped()?;
-                let alternative =
-                    |who: usize, confidence: f32| Alternative { character: self.names[who].clone(), confidence };
-                let (character, confidence, alternatives) = if tune("all", 0.0) > 0.0 {
-                    (Some(self.names[claim.who].clone()), claim.evidence / 2.0, vec![])
-                } else { match claim.rival {
-                    Some((rival, theirs)) => (None, claim.confidence, vec![alternative(claim.who, claim.confidence), alternative(rival, theirs)]),
-                    None if claim.confidence >= 0.5 => (Some(self.names[claim.who].clone()), claim.confidence, Vec::new()),
-                    None if claim.confidence >= UNSURE => (None, claim.confidence, vec![alternative(claim.who, claim.confidence)]),
-                    None => return None,
-                }};
-                Some(Detection {
-                    bounding_box,
-                    character,
-                    confidence,
-                    label: None,
-                    alternatives,
-                    decided_by: "palette".into(),
-                })
-            })
-            .collect()
+        let full = workspace.grid.full();
+        settle(claims, self.max_per_frame).iter().filter_map(|claim| self.detection(claim, full)).collect()
     }
+
+    /// What a claim amounts to: a named box, an unsure one, or nothing.
+    fn detection(&self, claim: &Claim, full: Window) -> Option<Detection> {
+        let (w, width, height) = (claim.window, full.width() as f32, full.height() as f32);
+        let bounding_box = BoundingBox::new(
+            w.left as f32 / width,
+            w.top as f32 / height,
+            w.width() as f32 / width,
+            w.height() as f32 / height,
+        )
+        .clamped()?;
+        let alternative =
+            |(who, confidence): (usize, f32)| Alternative { character: self.names[who].clone(), confidence };
+        let own = (claim.who, claim.confidence);
+        let (character, alternatives) = match claim.rival {
+            Some(rival) => (None, vec![alternative(own), alternative(rival)]),
+            None if claim.confidence >= 0.5 => (Some(self.names[claim.who].clone()), Vec::new()),
+            None if claim.confidence >= UNSURE => (None, vec![alternative(own)]),
+            None => return None,
+        };
+        Some(Detection {
+            bounding_box,
+            character,
+            confidence: claim.confidence,
+            label: None,
+            alternatives,
+            decided_by: MODEL.into(),
+        })
+    }
+}
+
+/// The scores of places, in their order.
+fn scores(found: &[Candidate]) -> Vec<f32> {
+    found.iter().map(|c| c.score).collect()
+}
+
+/// An error that blames the caller's data.
+fn refused(message: &str) -> Error {
+    Error::invalid(message).at(Stage::Detect)
 }
 
 /// Confidence from which a box is worth reporting without a name.
@@ -234,12 +336,16 @@ fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
     for claim in claims {
         let shared = |t: &Claim| t.window.overlap(claim.window);
         let smaller = |t: &Claim| t.window.area().min(claim.window.area());
-        if let Some(owner) = taken
-            .iter_mut()
-            .find(|t| t.window.iou(claim.window) > 0.6 || shared(t) > 0.8 * smaller(t))
+        if let Some(owner) =
+            taken.iter_mut().find(|t| t.window.iou(claim.window) > 0.6 || shared(t) > 0.8 * smaller(t))
         {
-            let close = owner.evidence - claim.evidence < tune("close", CLOSE);
-            if close && owner.who != claim.who && owner.rival.is_none() && claim.confidence >= 0.5 && owner.window.iou(claim.window) > 0.5 {
+            let close = owner.evidence - claim.evidence < CLOSE;
+            if close
+                && owner.who != claim.who
+                && owner.rival.is_none()
+                && claim.confidence >= UNSURE
+                && owner.window.iou(claim.window) > 0.5
+            {
                 owner.rival = Some((claim.who, claim.confidence));
             }
         } else if taken.iter().filter(|t| t.who == claim.who).count() < max_per_frame {
@@ -254,9 +360,9 @@ impl CharacterDetector for PaletteDetector {
     fn info(&self) -> ProviderInfo {
         let mut hash = Sha256::new();
         hash.update(self.references_hash);
-        hash.update((self.learn_frames as u64).to_le_bytes());
-        hash.update((self.max_per_frame as u64).to_le_bytes());
-        hash.update(self.seed.to_le_bytes());
+        for setting in [self.learn_frames as u64, self.max_per_frame as u64, self.seed] {
+            hash.update(setting.to_le_bytes());
+        }
         if let Some(fitted) = &self.fitted {
             hash.update(fitted.hash);
         }
@@ -264,21 +370,25 @@ impl CharacterDetector for PaletteDetector {
         for byte in &hash.finalize()[..8] {
             let _ = write!(settings, "{byte:02x}");
         }
-        ProviderInfo::new("palette", "palette-v1").settings(settings).max_batch(8)
+        ProviderInfo::new("palette", MODEL).settings(settings).max_batch(8)
     }
 
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) before [`learn`](CharacterDetector::learn): a guess from the batch alone would
+    /// make equal frames answer differently.
     async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
         let Some(fitted) = self.fitted.clone() else {
             return Err(Error::new(
                 ErrorKind::Config,
-                "the palette detector must learn from the film before it detects; call learn() first",
+                "the palette detector has not seen the film yet: call learn() and use the detector that it returns",
             )
             .at(Stage::Detect));
         };
         let (detector, frames) = (self.clone(), frames.to_vec());
         crate::blocking(move || {
             let pool = || fitted.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut workspace = pool().pop().unwrap_or_default();
+            let idle = pool().pop();
+            let mut workspace = idle.unwrap_or_default();
             let answers = frames.iter().map(|f| detector.answer(&fitted, &mut workspace, f)).collect();
             pool().push(workspace);
             Ok(answers)
@@ -286,25 +396,32 @@ impl CharacterDetector for PaletteDetector {
         .await
     }
 
+    /// Samples frames evenly over the film, at most 320 pixels wide or high, and learns from them. Stretches that
+    /// cannot be decoded are left out. One frame is enough, if with less certainty.
+    ///
+    /// # Errors
+    /// Those of the film, and [`InvalidInput`](ErrorKind::InvalidInput) if it gives no frame at all.
     async fn learn(&self, film: &dyn FrameSource) -> Result<Option<Arc<dyn CharacterDetector>>> {
-        let duration = film.probe().await?.duration;
-        let sampling = match duration {
-            Some(d) if !d.is_zero() => {
-                Sampling::every_secs((d.as_secs_f64() / self.learn_frames as f64).clamp(1e-3, 1e5))?
-            }
-            _ => Sampling::keyframes().limit(self.learn_frames as u64),
+        let length = film.probe().await?.duration.filter(|d| !d.is_zero());
+        let sampling = match length {
+            Some(d) => Sampling::every_secs((d.as_secs_f64() / self.learn_frames as f64).clamp(1e-3, 1e5))?,
+            None => Sampling::keyframes(),
         };
-        let mut stream = film.frames(&sampling.max_side(320));
-        let mut frames = Vec::new();
-        while let Some(frame) = stream.next().await {
+        let mut frames = film.frames(&sampling.limit(self.learn_frames as u64).max_side(LEARN_SIDE));
+        let mut pictures: Vec<RgbImage> = Vec::new();
+        while let Some(frame) = frames.next().await {
             match frame {
-                Ok(frame) => frames.push(frame),
+                Ok(frame) => pictures.push(crate::blocking(move || Ok(grid::small(&frame.image))).await?),
                 Err(e) if e.gap().is_some() => {}
                 Err(e) => return Err(e),
             }
         }
+        drop(frames);
         let detector = self.clone();
-        let fitted = crate::blocking(move || detector.fit(&frames)).await?;
+        let fitted = crate::blocking(move || detector.fit(&pictures)).await?;
         Ok(Some(Arc::new(fitted)))
     }
 }
+
+#[cfg(test)]
+mod tests;

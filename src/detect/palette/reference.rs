@@ -6,7 +6,6 @@ use image::{RgbImage, RgbaImage};
 use super::{
     grid::{grid_size, shrink},
     lab::{COLOURS, PARTS, Palette},
-    tuning::tune,
 };
 use crate::error::{Error, Result, Stage};
 
@@ -18,6 +17,18 @@ const PIXELS: f32 = 2_000.0;
 
 /// Horizontal bands of a character: head, body and legs, roughly.
 pub(super) const BANDS: usize = 3;
+
+/// Shares of a character's height that the frame's lower edge may leave to see.
+pub(super) const CUTS: [f32; 2] = [0.65, 0.45];
+
+/// How much the colours at a reference picture's border count as its background.
+const BORDER: f32 = 0.7;
+
+/// Share of the film at which a colour counts as rare; keeps divisions by a film's colours in bounds.
+const RARE: f32 = 0.002;
+
+/// How much more of a colour a character must have than the film for the colour to speak for it most strongly.
+const STRONG: f32 = 4.0;
 
 /// A picture that shows one character alone, tightly cut.
 ///
@@ -132,9 +143,8 @@ impl Small {
         }
         normalise(&mut centre);
         normalise(&mut border);
-        let share = tune("border", 0.7);
         let likely = std::array::from_fn(|k| {
-            if self.masked { 1.0 } else { (1.0 - share * border[k] / centre[k].max(1e-6)).clamp(0.0, 1.0) }
+            if self.masked { 1.0 } else { (1.0 - BORDER * border[k] / centre[k].max(1e-6)).clamp(0.0, 1.0) }
         });
         if self.masked {
             border = [0.0; COLOURS];
@@ -165,8 +175,6 @@ pub(super) struct Look {
     pub bands: [[f32; COLOURS]; BANDS],
     /// One over the sum of all of `bands`.
     pub scale: f32,
-    /// Share of foreground strength in the picture.
-    pub density: f32,
     /// Whether the lower part is left out, as where the frame's lower edge cuts the character.
     pub cut: bool,
 }
@@ -201,31 +209,28 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
             sum
         })
         .collect();
-    let weight = std::array::from_fn(|k| 1.0 / (film[k] + tune("weight_floor", 0.002)).sqrt());
+    let weight = std::array::from_fn(|k| 1.0 / (film[k] + RARE).sqrt());
     cast.iter()
         .enumerate()
         .map(|(who, smalls)| {
-            let count = parts[who].len().max(1) as f32;
             let others = (own.len() - 1).max(1) as f32;
             let strength: [u8; COLOURS] = std::array::from_fn(|k| {
-                let each = parts[who]
-                    .iter()
-                    .map(|f| (f.centre[k] - tune("border", 0.7) * f.border[k]).max(0.0));
-                let m = tune("mix", 1.0);
-                let mine = m * each.clone().fold(0.0, f32::max) + (1.0 - m) * each.sum::<f32>() / count;
+                // Each reference may show another light or costume: the one that holds most of the colour counts.
+                let mine = parts[who].iter().map(|f| f.centre[k] - BORDER * f.border[k]).fold(0.0, f32::max);
                 let other: f32 =
                     own.iter().enumerate().filter(|(i, _)| *i != who).map(|(_, o)| o[k]).sum::<f32>()
                         / others;
-                let ratio = mine / (film[k] + tune("others", 0.5) * other + tune("strength_floor", 0.002));
-                (ratio.min(tune("strength_max", 4.0)) / tune("strength_max", 4.0) * 255.0).round() as u8
+                let ratio = mine / (film[k] + 0.5 * other + RARE);
+                (ratio / STRONG * 255.0).clamp(0.0, 255.0).round() as u8
             });
             let looks = smalls
                 .iter()
                 .zip(&parts[who])
                 .flat_map(|(small, foreground)| {
-                    let cuts = [1.0, tune("cut1", 0.65), tune("cut2", 0.45)];
-                    let n = tune("cuts", 3.0) as usize;
-                    cuts[..n].to_vec().into_iter().map(|height| look(small, height, palette, foreground, &weight, &strength)).collect::<Vec<_>>()
+                    [1.0]
+                        .into_iter()
+                        .chain(CUTS)
+                        .map(|share| look(small, share, palette, foreground, &weight))
                 })
                 .collect();
             let aspects = smalls
@@ -236,19 +241,19 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
         .collect()
 }
 
+/// The look of the upper `share` of a reference picture.
 fn look(
     small: &Small,
-    height: f32,
+    share: f32,
     palette: &Palette,
     foreground: &Foreground,
     weight: &[f32; COLOURS],
-    strength: &[u8; COLOURS],
 ) -> Look {
     let mut bands = [[0.0; COLOURS]; BANDS];
-    let mut density = 0.0;
-    let rows = ((small.height as f32 * height).round() as usize).clamp(1, small.height);
+    let rows = ((small.height as f32 * share).round() as usize).clamp(1, small.height);
     let unit = 1.0 / ((rows * small.width) as f32 * f32::from(PARTS));
-    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate().take(rows * small.width) {
+    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate().take(rows * small.width)
+    {
         if !inside {
             continue;
         }
@@ -257,9 +262,8 @@ fn look(
         for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
             let k = usize::from(colour);
             band[k] += unit * f32::from(parts) * foreground.likely[k] * weight[k];
-            density += unit * f32::from(parts) * f32::from(strength[k]) / 255.0;
         }
     }
     let sum: f32 = bands.iter().flatten().sum();
-    Look { bands, scale: 1.0 / sum.max(1e-6), density: density.max(1e-3), cut: height < 1.0 }
+    Look { bands, scale: 1.0 / sum.max(1e-6), cut: share < 1.0 }
 }

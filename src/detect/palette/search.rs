@@ -5,8 +5,7 @@ use image::RgbImage;
 use super::{
     grid::{Grid, Map, Window},
     lab::{COLOURS, PARTS, Palette},
-    reference::{BANDS, Model},
-    tuning::tune,
+    reference::{BANDS, CUTS, Model},
 };
 
 /// A place with its score. Higher is likelier; scores of different characters do not compare.
@@ -16,33 +15,33 @@ pub(super) struct Candidate {
     pub score: f32,
 }
 
-/// How the search weighs its evidence.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub contrast: f32,
-    pub area: f32,
-    pub ring: (f32, f32),
-    pub unseen: f32,
-    pub smallest: f32,
-    pub seeds: usize,
-    pub keep: f32,
-    pub aspect: (f32, f32),
-}
+/// How much the contrast between a window and its surroundings counts, against the likeness.
+const CONTRAST: f32 = 0.5;
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            contrast: tune("contrast", 0.5),
-            area: tune("area", 0.05),
-            ring: (tune("ring_x", 0.25), tune("ring_y", 0.15)),
-            unseen: tune("unseen", 0.8),
-            smallest: tune("smallest", 0.012),
-            seeds: tune("seeds", 8.0) as usize,
-            keep: tune("keep", 1.0),
-            aspect: (tune("aspect_low", 0.7), tune("aspect_high", 1.4)),
-        }
-    }
-}
+/// How much the size of a window counts: small windows look alike by chance more often.
+const SIZE: f32 = 0.05;
+
+/// Width and height of the surroundings on each side, as shares of the window's.
+const RING: (f32, f32) = (0.25, 0.15);
+
+/// What is expected of surroundings beyond the frame's edge: how much they count, and how much of the character's
+/// colours they hold against the window itself.
+const UNSEEN: (f32, f32) = (0.15, 0.8);
+
+/// Smallest area of a window, as a share of the frame's.
+const SMALLEST: f32 = 0.012;
+
+/// How far a window's proportions may leave those of the references.
+const ASPECT: (f32, f32) = (0.7, 1.4);
+
+/// Contrast below which a window is not worth a closer look.
+const PROMISING: f32 = 0.1;
+
+/// Windows from which the refinement starts, beside those from patches of colour.
+const SEEDS: usize = 8;
+
+/// Penalty, a unit of broken limits, that leads the refinement back inside them.
+const PENALTY: f32 = 2.0;
 
 /// Buffers of one search, reused from frame to frame.
 #[derive(Debug, Default)]
@@ -62,14 +61,14 @@ impl Workspace {
     }
 
     /// The likeliest places of a character, best first, without overlaps. At most `most`.
-    pub(super) fn search(&mut self, model: &Model, rules: &Rules, most: usize) -> Vec<Candidate> {
+    pub(super) fn search(&mut self, model: &Model, most: usize) -> Vec<Candidate> {
         self.map.load(&self.grid, &model.strength);
-        let scorer = Scorer { grid: &self.grid, map: &self.map, model, rules };
+        let scorer = Scorer { grid: &self.grid, map: &self.map, model };
         scorer.windows(&mut self.windows);
         self.seeds.clear();
         self.windows.sort_unstable_by(better);
         for candidate in &self.windows {
-            if self.seeds.len() >= rules.seeds {
+            if self.seeds.len() >= SEEDS {
                 break;
             }
             if self.seeds.iter().all(|s| s.iou(candidate.window) < 0.5) {
@@ -78,7 +77,7 @@ impl Workspace {
         }
         components(&self.grid, &self.map, &mut self.seen, &mut self.stack, &mut self.seeds);
         let mut found: Vec<Candidate> = self.seeds.iter().map(|&seed| scorer.refine(seed)).collect();
-        found.retain(|c| scorer.excess(c.window) <= 0.0);
+        found.retain(|c| !is_thin(c.window) && scorer.excess(c.window) <= 0.0);
         found.sort_unstable_by(better);
         let mut apart: Vec<Candidate> = Vec::with_capacity(most);
         for candidate in found {
@@ -90,11 +89,6 @@ impl Workspace {
                 apart.push(candidate);
             }
         }
-        if tune("debug", 0.0) > 1.0 {
-            for c in &apart {
-                eprintln!("  {:?} score {:.3} likeness {:.3} in {:.3} out {:.3}", c.window, c.score, scorer.likeness(c.window), scorer.densities(c.window).0, scorer.densities(c.window).1);
-            }
-        }
         apart
     }
 }
@@ -104,65 +98,59 @@ fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     b.score.total_cmp(&a.score).then_with(|| a.window.cmp(&b.window))
 }
 
+/// Whether a window is too thin to have bands.
+fn is_thin(w: Window) -> bool {
+    w.width() < 2 || w.height() < BANDS as i32
+}
+
 struct Scorer<'a> {
     grid: &'a Grid,
     map: &'a Map,
     model: &'a Model,
-    rules: &'a Rules,
 }
 
 impl Scorer<'_> {
-    /// Scores windows of every size over the whole frame.
+    /// Scores promising windows of every size over the whole frame.
     fn windows(&self, out: &mut Vec<Candidate>) {
         out.clear();
-        let (width, height) = (self.grid.width as f32, self.grid.height as f32);
-        // Characters that the lower edge cuts.
-        for factor in [1.5, 2.2] {
-            let aspect = (self.model.aspects.0 * self.model.aspects.1).sqrt() * factor;
-            let mut h = height * 0.3;
-            while h <= height {
-                let wide = (h * aspect).min(width);
-                let free = width - wide;
-                let steps = (free / (wide * 0.2)).ceil() as usize;
-                for i in 0..=steps {
-                    let left = if steps == 0 { 0.0 } else { free * i as f32 / steps as f32 };
-                    let window = Window {
-                        left: left.round() as i32,
-                        top: (height - h).round() as i32,
-                        right: (left + wide).round() as i32,
-                        bottom: height as i32,
-                    };
-                    out.push(Candidate { window, score: self.score(window) });
-                }
-                h *= 1.2;
-            }
-        }
+        let height = self.grid.height as f32;
         let (low, high) = (self.model.aspects.0 * 0.9, self.model.aspects.1 * 1.1);
         let steps = ((high / low).ln() / 1.3_f32.ln()).ceil().max(1.0) as usize;
         for step in 0..=steps {
             let aspect = low * (high / low).powf(step as f32 / steps as f32);
-            let mut h = height * 0.14;
-            loop {
-                let tall = h.min(height);
-                let wide = (tall * aspect).min(width);
-                if wide * tall >= self.rules.smallest * width * height {
-                    self.slide(wide, tall, out);
-                }
-                if h >= height {
-                    break;
-                }
-                h *= 1.25;
+            let mut tall = height * 0.14;
+            while tall < height {
+                self.slide(aspect * tall, tall, false, out);
+                tall *= 1.25;
+            }
+            self.slide(aspect * height, height, false, out);
+        }
+        // Characters that the lower edge cuts are wider for their height.
+        let aspect = (low * high).sqrt();
+        for share in CUTS {
+            let mut tall = height * 0.3;
+            while tall <= height {
+                self.slide(aspect / share * tall, tall, true, out);
+                tall *= 1.2;
             }
         }
     }
 
-    fn slide(&self, wide: f32, tall: f32, out: &mut Vec<Candidate>) {
+    /// Scores windows of one size, a quarter of it apart; only those at the frame's lower edge if `low`.
+    fn slide(&self, wide: f32, tall: f32, low: bool, out: &mut Vec<Candidate>) {
+        let wide = wide.min(self.grid.width as f32);
+        if wide * tall < SMALLEST * self.pixels() {
+            return;
+        }
         let spots = |window: f32, picture: usize| {
             let free = picture as f32 - window;
             let steps = (free / (window * 0.25)).ceil().max(0.0) as usize;
-            (0..=steps).map(move |i| if steps == 0 { 0.0 } else { free * i as f32 / steps as f32 })
+            (0..=steps).map(move |i| free * i as f32 / steps.max(1) as f32)
         };
         for y in spots(tall, self.grid.height) {
+            if low && y + tall + 0.5 < self.grid.height as f32 {
+                continue;
+            }
             for x in spots(wide, self.grid.width) {
                 let window = Window {
                     left: x.round() as i32,
@@ -170,26 +158,35 @@ impl Scorer<'_> {
                     right: (x + wide).round() as i32,
                     bottom: (y + tall).round() as i32,
                 };
-                out.push(Candidate { window, score: self.score(window) });
+                if is_thin(window) {
+                    continue;
+                }
+                let contrast = self.contrast(window);
+                if contrast >= PROMISING {
+                    out.push(Candidate { window, score: self.score(window, contrast) });
+                }
             }
         }
     }
 
-    /// How well a window shows the character.
-    fn score(&self, window: Window) -> f32 {
-        let likeness = self.likeness(window);
-        let (density_in, density_out) = self.densities(window);
-        let contrast = (density_in - density_out) / (density_in + density_out + 0.02);
-        let share = window.area() / (self.grid.width * self.grid.height) as f32;
-        likeness + self.rules.contrast * contrast + self.rules.area * (share.ln() + 3.0)
+    /// Number of pixels of the grid.
+    fn pixels(&self) -> f32 {
+        (self.grid.width * self.grid.height) as f32
     }
 
-    fn densities(&self, window: Window) -> (f32, f32) {
+    /// How well a window shows the character: the likeness, its contrast, and a little for its size.
+    fn score(&self, window: Window, contrast: f32) -> f32 {
+        let share = window.area() / self.pixels();
+        self.likeness(window) + CONTRAST * contrast + SIZE * (share.ln() + 3.0)
+    }
+
+    /// How much more of the character's colours a window holds than its surroundings, -1..1.
+    fn contrast(&self, window: Window) -> f32 {
         let area = window.area();
         let inside = self.map.sum(window);
         let (dx, dy) = (
-            ((window.width() as f32 * self.rules.ring.0).round() as i32).max(1),
-            ((window.height() as f32 * self.rules.ring.1).round() as i32).max(1),
+            ((window.width() as f32 * RING.0).round() as i32).max(1),
+            ((window.height() as f32 * RING.1).round() as i32).max(1),
         );
         let outer = Window {
             left: (window.left - dx).max(0),
@@ -199,12 +196,12 @@ impl Scorer<'_> {
         };
         let ring = self.map.sum(outer) - inside;
         let ring_area = outer.area() - area;
-        let density_in = inside / area;
         let whole_ring = ((window.width() + 2 * dx) * (window.height() + 2 * dy)) as f32 - area;
+        let within = inside / area;
         // Beyond the frame's edge, where nothing is seen, expect some of the same.
-        let unseen = tune("unseen_weight", 0.15) * (whole_ring - ring_area);
-        let density_out = (ring + self.rules.unseen * density_in * unseen) / (ring_area + unseen);
-        (density_in, density_out)
+        let unseen = UNSEEN.0 * (whole_ring - ring_area);
+        let around = (ring + UNSEEN.1 * within * unseen) / (ring_area + unseen);
+        (within - around) / (within + around + 0.02)
     }
 
     /// Band-wise histogram intersection with the best fitting look, 0..1.
@@ -239,23 +236,22 @@ impl Scorer<'_> {
 
     /// By how much a window breaks the limits of size and proportions; 0 if it keeps them.
     fn excess(&self, w: Window) -> f32 {
-        if w.width() < 2 || w.height() < BANDS as i32 {
-            return 10.0;
-        }
         let aspect = w.width() as f32 / w.height() as f32;
         let at_side = w.left <= 0 || w.right >= self.grid.width as i32;
         let at_end = w.top <= 0 || w.bottom >= self.grid.height as i32;
-        let low = self.model.aspects.0 * self.rules.aspect.0 * if at_side { 0.5 } else { 1.0 };
-        let high = self.model.aspects.1 * self.rules.aspect.1 * if at_end { 2.0 } else { 1.0 };
-        let smallest = self.rules.smallest * (self.grid.width * self.grid.height) as f32;
+        let low = self.model.aspects.0 * ASPECT.0 * if at_side { 0.5 } else { 1.0 };
+        let high = self.model.aspects.1 * ASPECT.1 * if at_end { 2.0 } else { 1.0 };
+        let smallest = SMALLEST * self.pixels();
         (low / aspect - 1.0).max(0.0) + (aspect / high - 1.0).max(0.0) + (smallest / w.area() - 1.0).max(0.0)
     }
 
     /// Moves the edges of a window as long as its score gets better.
     fn refine(&self, seed: Window) -> Candidate {
         let value = |w: Window| {
-            let excess = self.excess(w);
-            if excess >= 10.0 { f32::NEG_INFINITY } else { self.score(w) - 2.0 * excess }
+            if is_thin(w) {
+                return f32::NEG_INFINITY;
+            }
+            self.score(w, self.contrast(w)) - PENALTY * self.excess(w)
         };
         let full = self.grid.full();
         let mut best = Candidate { window: seed, score: value(seed) };
