@@ -114,7 +114,7 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
             let mut raised = None;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 if raised.is_none() {
-                    raised = Python::attach(|py| py.check_signals()).err();
+                    raised = Python::attach(Python::check_signals).err();
                     cancel.store(raised.is_some(), Ordering::Relaxed);
                 }
             }
