@@ -14,6 +14,9 @@ use serde::Serialize;
 
 use crate::{errors::OrRaise as _, pixels, runtime::wait};
 
+/// The lines as bytes, how many they are, and which file has to lie at which address.
+type Manifest<'py> = (Bound<'py, PyBytes>, usize, Vec<(String, String)>);
+
 /// A dataset on disk, checked when it was opened.
 #[pyclass(frozen, module = "picchu._picchu")]
 #[derive(Debug)]
@@ -96,11 +99,7 @@ impl Dataset {
     }
 
     /// The JSON lines for Nova Canvas, how many they are, and which file has to lie at which address.
-    fn export_nova<'py>(
-        &self,
-        py: Python<'py>,
-        uri: &str,
-    ) -> PyResult<(Bound<'py, PyBytes>, usize, Vec<(String, String)>)> {
+    fn export_nova<'py>(&self, py: Python<'py>, uri: &str) -> PyResult<Manifest<'py>> {
         let manifest = wait(py, nova::manifest(&self.inner, uri))?;
         Ok((PyBytes::new(py, &manifest.body), manifest.lines.len(), manifest.uploads))
     }

@@ -47,7 +47,7 @@ fn pairs(py: Python<'_>, found: impl Iterator<Item = dedupe::Pair> + Send) -> Pa
     (a.into_pyarray(py), b.into_pyarray(py), similarity.into_pyarray(py))
 }
 
-/// Keeps rows that no earlier kept row resembles: (kept, covered_by, similarity).
+/// Keeps rows that no earlier kept row resembles: (kept, covers, similarity).
 #[pyfunction]
 #[pyo3(signature = (x, min_similarity, order=None, threads=0))]
 pub(crate) fn select<'py>(
@@ -142,7 +142,7 @@ impl Join {
         Ok(Self { inner })
     }
 
-    /// The selection at a threshold, from the pairs alone: (kept, covered_by, similarity).
+    /// The selection at a threshold, from the pairs alone: (kept, covers, similarity).
     fn select<'py>(&self, py: Python<'py>, min_similarity: f64) -> PyResult<Selected<'py>> {
         let selection = py.detach(|| self.inner.select(min_similarity)).or_raise(py)?;
         Ok(selected(py, selection))

@@ -114,7 +114,7 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
             let mut raised = None;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 if raised.is_none() {
-                    raised = Python::attach(|py| py.check_signals()).err();
+                    raised = interrupted();
                     cancel.store(raised.is_some(), Ordering::Relaxed);
                 }
             }
@@ -126,6 +126,13 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
         })
     });
     outcome.into_py(py)
+}
+
+/// The exception of Ctrl-C, or of another signal that Python handles.
+// The method by its name, which the lint asks for, is not general enough in its lifetime to compile.
+#[allow(clippy::redundant_closure_for_method_calls)]
+fn interrupted() -> Option<PyErr> {
+    Python::attach(|py| py.check_signals()).err()
 }
 
 /// The runtime of this process. A forked child inherits one whose threads do not exist: it starts its own and leaves

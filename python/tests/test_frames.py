@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_gaps_are_told_and_passed(film_path: Path, tmp_path: Path) -> None:
     body[middle : middle + 40_000] = bytes(40_000)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(body)
-    around = {"start": 20.0, "end": 40.0, "max_side": 64}
+    around: dict[str, Any] = {"start": 20.0, "end": 40.0, "max_side": 64}
     quiet = picchu.film(broken).frames(**around, on_gap="skip")
     times = [frame.time for frame in quiet]
     if not quiet.gaps:
