@@ -72,7 +72,8 @@ impl Cast {
         }
         for (number, character) in self.characters.iter().enumerate() {
             let name = &character.name;
-            let refuse = |why: &str| Err(Error::invalid(format!("character {} ({name:?}) {why}", number + 1)));
+            let refuse =
+                |why: &str| Err(Error::invalid(format!("character {} ({name:?}) {why}", number + 1)));
             if name.trim().is_empty() {
                 return refuse("has no name");
             }
@@ -83,7 +84,8 @@ impl Cast {
                 return refuse(&format!("has a name of more than {MAX_NAME_CHARS} characters"));
             }
             let lower = name.to_lowercase();
-            if let Some(first) = self.characters[..number].iter().position(|c| c.name.to_lowercase() == lower) {
+            if let Some(first) = self.characters[..number].iter().position(|c| c.name.to_lowercase() == lower)
+            {
                 return refuse(&format!("has the same name as character {}; names must differ", first + 1));
             }
         }
@@ -100,7 +102,11 @@ impl Cast {
             for path in &character.references {
                 let image = open_picture(path)
                     .map_err(|e| e.at(Stage::Detect).with_context("character", &character.name))?;
-                pictures.push(ReferencePicture { character: character.name.clone(), path: path.clone(), image });
+                pictures.push(ReferencePicture {
+                    character: character.name.clone(),
+                    path: path.clone(),
+                    image,
+                });
             }
         }
         Ok(pictures)
@@ -117,7 +123,10 @@ fn open_picture(path: &Path) -> Result<RgbaImage> {
         .map_err(|e| Error::io("open the reference picture", path, e))?;
     reader.limits(crate::source::picture_limits());
     let picture = reader.decode().map_err(|e| {
-        Error::new(ErrorKind::InvalidInput, format!("cannot read the reference picture {}: {e}", path.display()))
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("cannot read the reference picture {}: {e}", path.display()),
+        )
     })?;
     Ok(picture.into_rgba8())
 }

@@ -140,7 +140,10 @@ pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
     #[cfg(not(feature = "video"))]
     Err(Error::new(
         ErrorKind::Unsupported,
-        format!("{} is not a folder, and this build cannot read video; enable the feature \"video\"", path.display()),
+        format!(
+            "{} is not a folder, and this build cannot read video; enable the feature \"video\"",
+            path.display()
+        ),
     )
     .at(Stage::Sample))
 }

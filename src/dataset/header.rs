@@ -64,7 +64,8 @@ pub struct Settings {
 impl Settings {
     /// A short hash by which a run's unfinished work is found again.
     pub(crate) fn hash(&self) -> Result<String> {
-        let json = serde_json::to_vec(self).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+        let json =
+            serde_json::to_vec(self).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
         Ok(FileHash::of(&json).sha256["sha256:".len()..][..16].to_owned())
     }
 }

@@ -23,14 +23,14 @@ use bytes::Bytes;
 use image::RgbImage;
 use ndarray::Array2;
 
+pub(crate) use self::{
+    contact_sheet::contact_sheet,
+    npy::{from_npy, to_npy},
+};
 pub use self::{
     header::{Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings},
     lines::{from_jsonl, to_jsonl},
     validate::{Violation, validate},
-};
-pub(crate) use self::{
-    contact_sheet::contact_sheet,
-    npy::{from_npy, to_npy},
 };
 use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
@@ -175,7 +175,8 @@ impl Dataset {
 /// Decodes an image of a dataset, within bounds.
 pub(crate) fn decode_image(body: &[u8], id: &str) -> Result<RgbImage> {
     let fail = |e: &dyn std::fmt::Display| {
-        Error::new(ErrorKind::Decode, format!("the image of record {id} cannot be read: {e}")).at(Stage::Dataset)
+        Error::new(ErrorKind::Decode, format!("the image of record {id} cannot be read: {e}"))
+            .at(Stage::Dataset)
     };
     let mut reader =
         image::ImageReader::new(std::io::Cursor::new(body)).with_guessed_format().map_err(|e| fail(&e))?;

@@ -17,7 +17,10 @@ pub struct Violation {
 }
 
 /// Holds images against a trainer's rules.
-pub fn validate<'a>(images: impl IntoIterator<Item = TrainingImage<'a>>, rules: &DatasetRules) -> Vec<Violation> {
+pub fn validate<'a>(
+    images: impl IntoIterator<Item = TrainingImage<'a>>,
+    rules: &DatasetRules,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut count = 0;
     for image in images {
@@ -47,7 +50,10 @@ fn check_image(image: &TrainingImage<'_>, rules: &DatasetRules, violations: &mut
     let chars = image.caption.chars().count();
     let (fewest, most) = rules.caption_chars;
     if !(fewest..=most).contains(&chars) {
-        report(format!("caption of {chars} characters; {fewest} to {most} are allowed"), "edit the caption in review");
+        report(
+            format!("caption of {chars} characters; {fewest} to {most} are allowed"),
+            "edit the caption in review",
+        );
     }
     if image.caption.chars().any(char::is_control) {
         report("caption with control characters or line breaks".into(), "edit the caption in review");

@@ -21,7 +21,8 @@ use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::{Key, PutMode},
     types::{
-        BoundingBox, Crop, CropRecord, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome, Record,
+        BoundingBox, Crop, CropRecord, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome,
+        Record,
     },
 };
 
@@ -126,7 +127,12 @@ fn batches(frames: impl Stream<Item = Result<Frame>>, size: usize) -> impl Strea
     })
 }
 
-async fn process(job: &Job, detector: &dyn CharacterDetector, origin: &Origin, batch: Batch) -> Result<Segment> {
+async fn process(
+    job: &Job,
+    detector: &dyn CharacterDetector,
+    origin: &Origin,
+    batch: Batch,
+) -> Result<Segment> {
     let mut segment = Segment {
         next: batch.frames.last().map_or(0, |f| f.index + 1),
         frames: batch.frames.len() as u64,

@@ -87,7 +87,8 @@ impl<'a> Journal<'a> {
 
     /// Keeps a finished batch that begins at sample `first`.
     pub(crate) async fn append(&self, first: u64, segment: &Segment) -> Result<()> {
-        let body = serde_json::to_vec(segment).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+        let body =
+            serde_json::to_vec(segment).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
         self.store.put(&self.key(first)?, Bytes::from(body), PutMode::Overwrite).await
     }
 
@@ -116,7 +117,10 @@ mod vector {
 
     // serde's `with` hands over a reference to the whole field.
     #[allow(clippy::ref_option)]
-    pub(super) fn serialize<S: Serializer>(value: &Option<Vec<f32>>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Vec<f32>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             None => serializer.serialize_none(),
             Some(values) => {
@@ -126,7 +130,9 @@ mod vector {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f32>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<f32>>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
         let bytes = BASE64_STANDARD.decode(text).map_err(D::Error::custom)?;
         let (floats, rest) = bytes.as_chunks::<4>();

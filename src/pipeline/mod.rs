@@ -196,7 +196,9 @@ impl Pipeline {
 
     fn complete(self) -> Result<Job> {
         fn need<T>(part: Option<T>, what: &str, call: &str) -> Result<T> {
-            part.ok_or_else(|| Error::new(ErrorKind::Config, format!("the job has no {what}; add one with .{call}(…)")))
+            part.ok_or_else(|| {
+                Error::new(ErrorKind::Config, format!("the job has no {what}; add one with .{call}(…)"))
+            })
         }
         self.crop.validate()?;
         if self.limits.in_flight == 0 {

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     dataset::{
-        CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header, RECORDS, SCHEMA_VERSION,
-        SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
+        CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header, RECORDS,
+        SCHEMA_VERSION, SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
     },
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{Policy, Sampling},
@@ -79,7 +79,11 @@ pub(crate) async fn open(job: &Job) -> Result<Opening> {
         }
         Some(header) if header.settings == settings => {
             let whole = Dataset::open(Arc::clone(&job.store)).await.is_ok();
-            if whole && header.selection == selection { State::Finished(Box::new(header)) } else { State::Collected }
+            if whole && header.selection == selection {
+                State::Finished(Box::new(header))
+            } else {
+                State::Collected
+            }
         }
         _ => State::Started(journal(job, &fingerprint, &settings)?.read().await.at(Stage::Dataset)?),
     };
@@ -257,7 +261,8 @@ async fn probe_store(store: &dyn Store) -> Result<()> {
 
 /// Removes images that no record names: leftovers of a run with other settings.
 async fn remove_orphans(store: &dyn Store, records: &[Record]) -> Result<()> {
-    let named: HashSet<&str> = records.iter().filter_map(|r| r.crop.as_ref()).map(|c| c.image.as_str()).collect();
+    let named: HashSet<&str> =
+        records.iter().filter_map(|r| r.crop.as_ref()).map(|c| c.image.as_str()).collect();
     let images: Vec<_> = store.list(Some(&Key::new("images")?)).try_collect().await?;
     for object in images.iter().filter(|o| !named.contains(o.key.as_str())) {
         store.delete(&object.key).await?;

@@ -38,7 +38,9 @@ pub(crate) async fn dedupe(job: &Job, records: &mut [Record], vectors: &Embeddin
     }
     let quality = chosen
         .iter()
-        .map(|&i| records[i].crop.as_ref().map_or(0.0, |c| c.quality.score() * records[i].detection.confidence))
+        .map(|&i| {
+            records[i].crop.as_ref().map_or(0.0, |c| c.quality.score() * records[i].detection.confidence)
+        })
         .collect();
     let candidates = Candidates {
         embeddings: vectors.pick(&rows),
@@ -53,7 +55,8 @@ pub(crate) async fn dedupe(job: &Job, records: &mut [Record], vectors: &Embeddin
         let cover = selection.covered_by[position] as usize;
         if cover != position {
             let covered_by = records[chosen[cover]].id.clone();
-            records[i].outcome = Outcome::Duplicate { covered_by, similarity: selection.similarity[position] };
+            records[i].outcome =
+                Outcome::Duplicate { covered_by, similarity: selection.similarity[position] };
         }
     }
     let kept = selection.kept.len() as u64;
@@ -66,7 +69,8 @@ pub(crate) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> 
     let kept: Vec<usize> = (0..records.len()).filter(|&i| records[i].is_kept()).collect();
     let total = kept.len() as u64;
     let mut usage = Usage::default();
-    let everybody: BTreeSet<String> = records.iter().filter_map(Record::character).map(str::to_owned).collect();
+    let everybody: BTreeSet<String> =
+        records.iter().filter_map(Record::character).map(str::to_owned).collect();
     let everybody: Vec<String> = everybody.into_iter().collect();
     let mut used = HashSet::new();
     let mut texts = Vec::with_capacity(kept.len());

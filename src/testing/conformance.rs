@@ -23,8 +23,8 @@ use crate::{
     store::{Key, PutMode, Store},
     train::{Deployer, Trainer},
     types::{
-        BoundingBox, CaptionRequest, Crop, CustomModel, Detection, Embeddings, Frame, GenerateRequest, JobStatus,
-        PixelRect, Record, Subject, TrainingSpec,
+        BoundingBox, CaptionRequest, Crop, CustomModel, Detection, Embeddings, Frame, GenerateRequest,
+        JobStatus, PixelRect, Record, Subject, TrainingSpec,
     },
 };
 
@@ -106,7 +106,11 @@ pub async fn frame_source(source: &dyn FrameSource) {
     let two = all(source, &sampling.clone().limit(2)).await;
     assert_eq!(two.len(), 2, "the limit is kept");
     let late = all(source, &sampling.clone().limit(3).skip(1)).await;
-    assert_eq!(late.iter().map(|f| f.index).collect::<Vec<_>>(), [1, 2], "skipped samples keep their numbers");
+    assert_eq!(
+        late.iter().map(|f| f.index).collect::<Vec<_>>(),
+        [1, 2],
+        "skipped samples keep their numbers"
+    );
     assert!(late.iter().zip(&frames[1..]).all(|(a, b)| a.image == b.image), "skipping changes no frame");
     let range = sampling.clone().start(Duration::from_secs(1)).end(Duration::from_secs(3));
     let inside = all(source, &range).await;
@@ -131,7 +135,11 @@ pub async fn detector(detector: &dyn CharacterDetector, film: &dyn FrameSource) 
         assert!(!detection.decided_by.is_empty(), "a detection says who decided");
     }
     for (frame, answer) in frames.chunks(1).zip(&answers) {
-        assert_eq!(&detector.detect(frame).await.unwrap()[0], answer, "equal frames give equal answers in any batch");
+        assert_eq!(
+            &detector.detect(frame).await.unwrap()[0],
+            answer,
+            "equal frames give equal answers in any batch"
+        );
     }
     assert!(detector.detect(&[]).await.unwrap().is_empty(), "no frames, no answers");
 }
@@ -165,7 +173,13 @@ pub async fn embedder(embedder: &dyn Embedder) {
 
 /// The rules of [`Deduper`], at thresholds up to 0.999.
 pub async fn deduper(deduper: &dyn Deduper) {
-    let rows = ndarray::arr2(&[[1.0, 0.0, 0.0], [1.0, 1e-4, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]);
+    let rows = ndarray::arr2(&[
+        [1.0, 0.0, 0.0],
+        [1.0, 1e-4, 0.0],
+        [0.0, 1.0, 0.0],
+        [1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0],
+    ]);
     let embeddings = Embeddings::new("test", rows).unwrap();
     let candidates =
         Candidates { embeddings, quality: vec![0.2, 0.9, 0.5, 0.9, 0.1], default_min_similarity: 0.999 };
@@ -201,7 +215,11 @@ pub async fn captioner(captioner: &dyn Captioner) {
             CaptionRequest { record: format!("film-{number}"), crop, subjects, attempt: 0, refusal: None };
         let caption = captioner.caption(&request).await.unwrap();
         let chars = caption.text.chars().count();
-        assert!((CAPTION_CHARS.0..=CAPTION_CHARS.1).contains(&chars), "3 to 1024 characters: {}", caption.text);
+        assert!(
+            (CAPTION_CHARS.0..=CAPTION_CHARS.1).contains(&chars),
+            "3 to 1024 characters: {}",
+            caption.text
+        );
         for subject in &request.subjects {
             assert!(caption.text.contains(&subject.character), "subjects are named: {}", caption.text);
         }
@@ -222,7 +240,10 @@ pub async fn reviewer(reviewer: &dyn Reviewer, record: &Record) {
 /// The rules of [`Trainer`]. Submits `spec` and cancels the job: **give a fake or a sandbox, this may cost money**.
 pub async fn trainer(trainer: &dyn Trainer, spec: &TrainingSpec) {
     let rules = trainer.rules();
-    assert!(rules.records.0 <= rules.records.1 && !rules.source.is_empty(), "rules are ordered and have a source");
+    assert!(
+        rules.records.0 <= rules.records.1 && !rules.source.is_empty(),
+        "rules are ordered and have a source"
+    );
     trainer.check(spec).await.expect("a check answers with findings");
     let job = trainer.submit(spec).await.unwrap();
     assert_eq!(trainer.submit(spec).await.unwrap().id, job.id, "the same token gives the same job");
@@ -240,7 +261,11 @@ pub async fn deployer(deployer: &dyn Deployer, model: &CustomModel) {
     let deployment = deployer.deploy("conformance", model).await.unwrap();
     let again = deployer.deploy("conformance", model).await.unwrap();
     assert_eq!(deployment.id, again.id, "the same name and model give the same deployment");
-    assert_eq!(deployer.describe(&deployment.id).await.unwrap().model, *model, "a deployment names its model");
+    assert_eq!(
+        deployer.describe(&deployment.id).await.unwrap().model,
+        *model,
+        "a deployment names its model"
+    );
     deployer.delete(&deployment.id).await.unwrap();
     deployer.delete(&deployment.id).await.expect("deleting twice is no error");
 }

@@ -18,9 +18,9 @@ use crate::{
     review::Reviewer,
     train::{Deployer, Trainer},
     types::{
-        BoundingBox, Caption, CaptionRequest, Crop, CustomModel, DatasetRules, Decision, Deployment, DeploymentStatus,
-        Detection, Embeddings, Finding, Frame, GenerateRequest, Generated, JobStatus, ProviderInfo, Record, Review,
-        Severity, TrainingJob, TrainingSpec, Usage,
+        BoundingBox, Caption, CaptionRequest, Crop, CustomModel, DatasetRules, Decision, Deployment,
+        DeploymentStatus, Detection, Embeddings, Finding, Frame, GenerateRequest, Generated, JobStatus,
+        ProviderInfo, Record, Review, Severity, TrainingJob, TrainingSpec, Usage,
     },
 };
 
@@ -44,7 +44,10 @@ impl CharacterDetector for FakeDetector {
     }
 
     async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
-        Ok(frames.iter().map(|frame| red_box(&frame.image).map(|b| self.detection(b)).into_iter().collect()).collect())
+        Ok(frames
+            .iter()
+            .map(|frame| red_box(&frame.image).map(|b| self.detection(b)).into_iter().collect())
+            .collect())
     }
 }
 
@@ -198,8 +201,10 @@ impl Trainer for FakeTrainer {
             let seen = job.clone();
             if job.status == JobStatus::InProgress {
                 job.status = JobStatus::Completed;
-                job.model =
-                    Some(CustomModel { id: format!("model-of-{}", job.id), base_model: spec.base_model.clone() });
+                job.model = Some(CustomModel {
+                    id: format!("model-of-{}", job.id),
+                    base_model: spec.base_model.clone(),
+                });
             }
             seen
         })

@@ -89,7 +89,8 @@ impl FrameSource for SyntheticFilm {
             .map(move |(index, second)| {
                 let mut image = film.draw(second);
                 if let Some(side) = max_side.filter(|&side| side < image.width().max(image.height())) {
-                    image = image::DynamicImage::from(image).resize(side, side, FilterType::Triangle).into_rgb8();
+                    image =
+                        image::DynamicImage::from(image).resize(side, side, FilterType::Triangle).into_rgb8();
                 }
                 Ok(Frame::new(index, Duration::from_secs(second), image))
             })

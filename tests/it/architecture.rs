@@ -5,8 +5,8 @@ use std::{fs, path::Path, process::Command};
 /// Modules by layer, lowest first: a module may use its own layer's siblings only where that is said below.
 const TYPES: &[&str] = &["types", "error", "simd"];
 const STAGES: &[&str] = &[
-    "source", "cast", "detect", "crop", "embed", "dedupe", "caption", "dataset", "review", "store", "train", "generate",
-    "layers",
+    "source", "cast", "detect", "crop", "embed", "dedupe", "caption", "dataset", "review", "store", "train",
+    "generate", "layers",
 ];
 const LEAVES: &[&str] = &["aws", "local"];
 
@@ -62,7 +62,8 @@ fn imports(text: &str) -> Vec<String> {
             found.push(rest.to_owned());
         }
     }
-    let first = |s: &String| s.trim().split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap().to_owned();
+    let first =
+        |s: &String| s.trim().split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap().to_owned();
     found.iter().map(first).filter(|s| !s.is_empty()).collect()
 }
 
@@ -70,7 +71,10 @@ fn assert_absent(modules: &[&str], forbidden: &[&str]) {
     for name in modules {
         for (file, text) in module(name) {
             for import in imports(&text) {
-                assert!(!forbidden.contains(&import.as_str()), "{file} uses crate::{import}: imports go down only");
+                assert!(
+                    !forbidden.contains(&import.as_str()),
+                    "{file} uses crate::{import}: imports go down only"
+                );
             }
         }
     }
@@ -143,7 +147,9 @@ fn no_absolute_path_of_a_machine_stands_in_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["src", "python", "examples", "benches", "tests", "docs", "decoder"] {
         for (file, text) in files(&root.join(folder)) {
-            for home in [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")] {
+            for home in
+                [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")]
+            {
                 assert!(!text.contains(home), "{file} names {home}");
             }
         }

@@ -41,7 +41,10 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Names and bytes, wherever the folder lies.
 fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    files(folder).into_iter().map(|(path, body)| (path.strip_prefix(folder).unwrap().to_owned(), body)).collect()
+    files(folder)
+        .into_iter()
+        .map(|(path, body)| (path.strip_prefix(folder).unwrap().to_owned(), body))
+        .collect()
 }
 
 #[test]
@@ -64,7 +67,8 @@ fn the_projects_film_becomes_the_same_dataset_every_time() {
 
     let manifest = dir.path().join("train.jsonl");
     let out = manifest.to_str().unwrap();
-    let exported = picchu(&["export", a.to_str().unwrap(), "--to", "nova", "--uri", "s3://bucket/film", "--out", out]);
+    let exported =
+        picchu(&["export", a.to_str().unwrap(), "--to", "nova", "--uri", "s3://bucket/film", "--out", out]);
     assert!(exported.status.success(), "{}", text(&exported));
     let lines = picchu::dataset::export::nova::read(&fs::read(&manifest).unwrap()).unwrap();
     assert!(lines.iter().all(|l| l.image_ref.starts_with("s3://bucket/film/images/")));

@@ -300,7 +300,14 @@ async fn a_broken_dataset_is_named_and_mended_by_the_same_run() {
     assert!(error.to_string().contains("records.jsonl"), "{error}");
     let error = job(6, &store).run().await.unwrap_err();
     assert!(error.to_string().contains("records.jsonl, line 6"), "{error}");
-    store.put(&records, before.iter().find(|(k, _)| k == "records.jsonl").unwrap().1.clone(), PutMode::Overwrite).await.unwrap();
+    store
+        .put(
+            &records,
+            before.iter().find(|(k, _)| k == "records.jsonl").unwrap().1.clone(),
+            PutMode::Overwrite,
+        )
+        .await
+        .unwrap();
     assert!(job(6, &store).run().await.unwrap().unchanged);
 }
 

@@ -146,7 +146,8 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, expected: None }
     }

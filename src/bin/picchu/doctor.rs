@@ -32,7 +32,12 @@ impl Doctor {
             if self.json {
                 println!("{}", serde_json::json!(check));
             } else {
-                println!("{} {:<16} {}", if check.ok { "ok     " } else { "missing" }, check.name, check.found);
+                println!(
+                    "{} {:<16} {}",
+                    if check.ok { "ok     " } else { "missing" },
+                    check.name,
+                    check.found
+                );
                 if let Some(mend) = check.mend {
                     println!("        {:<16} {mend}", "");
                 }
@@ -47,7 +52,8 @@ async fn checks() -> Vec<Check> {
 }
 
 fn version() -> Check {
-    let found = format!("{} on {}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    let found =
+        format!("{} on {}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
     Check { name: "picchu", ok: true, found, mend: None }
 }
 
@@ -70,11 +76,16 @@ async fn video() -> Check {
 }
 
 async fn decode_three_pictures() -> Result<()> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), e))?;
+    let folder =
+        tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), e))?;
     let path = folder.path().join("test.gif");
     write_gif(&path)?;
     let frames: Vec<_> = open_film(&path)?.frames(&Sampling::all()).try_collect().await?;
-    if frames.len() == 3 { Ok(()) } else { Err(Error::internal(format!("{} of 3 pictures came back", frames.len()))) }
+    if frames.len() == 3 {
+        Ok(())
+    } else {
+        Err(Error::internal(format!("{} of 3 pictures came back", frames.len())))
+    }
 }
 
 fn write_gif(path: &Path) -> Result<()> {
@@ -83,7 +94,9 @@ fn write_gif(path: &Path) -> Result<()> {
         let picture = RgbaImage::from_pixel(64, 48, image::Rgba([80 * n, 40, 200, 255]));
         Frame::from_parts(picture, 0, 0, Delay::from_saturating_duration(Duration::from_secs(1)))
     });
-    GifEncoder::new(file).encode_frames(pictures).map_err(|e| Error::internal(format!("cannot write a GIF: {e}")))
+    GifEncoder::new(file)
+        .encode_frames(pictures)
+        .map_err(|e| Error::internal(format!("cannot write a GIF: {e}")))
 }
 
 fn dedupe() -> Check {
@@ -95,7 +108,11 @@ fn temporary_files() -> Check {
     let place = std::env::temp_dir();
     let (ok, found, mend) = match tempfile::tempfile() {
         Ok(_) => (true, place.display().to_string(), None),
-        Err(e) => (false, format!("{}: {e}", place.display()), Some("point TMPDIR at a folder that can be written".into())),
+        Err(e) => (
+            false,
+            format!("{}: {e}", place.display()),
+            Some("point TMPDIR at a folder that can be written".into()),
+        ),
     };
     Check { name: "temporary files", ok, found, mend }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Export {
     /// Which trainer reads it.
     #[arg(long)]
     to: Format,
-    /// Where the dataset's files will lie, for example s3://bucket/film.
+    /// Where the dataset's files will lie, for example `s3://bucket/film`.
     #[arg(long, value_name = "S3_URI")]
     uri: String,
     /// The manifest to write.

@@ -92,7 +92,9 @@ fn report(error: &Error, json: bool) {
     } else {
         eprintln!("error: {error}");
         if matches!(error.kind(), ErrorKind::QuotaExceeded | ErrorKind::Unavailable | ErrorKind::Timeout) {
-            eprintln!("Finished work is kept: once there is room or an answer, the same command goes on from there.");
+            eprintln!(
+                "Finished work is kept: once there is room or an answer, the same command goes on from there."
+            );
         }
     }
 }

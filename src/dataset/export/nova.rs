@@ -87,7 +87,8 @@ pub async fn manifest(dataset: &Dataset, uri: &str) -> Result<NovaManifest> {
 pub fn read(body: &[u8]) -> Result<Vec<NovaLine>> {
     let lines: Vec<NovaLine> = from_jsonl(body, "manifest").at(Stage::Export)?;
     for (number, line) in lines.iter().enumerate() {
-        let refuse = |why: String| Error::invalid(format!("manifest, line {}: {why}", number + 1)).at(Stage::Export);
+        let refuse =
+            |why: String| Error::invalid(format!("manifest, line {}: {why}", number + 1)).at(Stage::Export);
         check_uri(&line.image_ref).map_err(|e| refuse(e.message().to_owned()))?;
         let chars = line.caption.chars().count();
         if !(3..=1024).contains(&chars) {
