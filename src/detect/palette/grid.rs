@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::lab::{Blend, COLOURS, Palette};
+use super::colours::{Blend, COLOURS, Palette};
 
 /// Pixels of the small picture, about (160×90).
 const PIXELS: f32 = 14_400.0;
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn sums_over_windows_agree_with_counting() {
         let image = RgbImage::from_fn(320, 180, |x, y| image::Rgb([(x / 2) as u8, y as u8, (x ^ y) as u8]));
-        let samples: Vec<_> = image.pixels().step_by(7).map(|p| super::super::lab::lab(p.0)).collect();
+        let samples: Vec<_> =
+            image.pixels().step_by(7).map(|p| super::super::colours::scaled_lab(p.0)).collect();
         let palette = Palette::learn(&samples, 3);
         let (mut grid, mut map) = (Grid::default(), Map::default());
         grid.load(&image, &palette);

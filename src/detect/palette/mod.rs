@@ -36,8 +36,8 @@
 //! orders the boxes of a film; it is not a probability measured on labels.
 
 mod calibrate;
+mod colours;
 mod grid;
-mod lab;
 mod reference;
 mod search;
 
@@ -54,8 +54,8 @@ use sha2::{Digest, Sha256};
 pub use self::reference::Reference;
 use self::{
     calibrate::Observation,
+    colours::{COLOURS, Lab, Palette, Random, scaled_lab},
     grid::Window,
-    lab::{COLOURS, Lab, Palette, Random},
     reference::{Model, Small},
     search::{Candidate, Workspace},
 };
@@ -212,11 +212,11 @@ impl PaletteDetector {
             pixels.extend((0..share).map(|_| pick(&all)));
         }
         // The characters' own colours have their place in the palette, however rare they are in the film.
-        let mut samples: Vec<Lab> = pixels.iter().map(|&p| lab::lab(p)).collect();
+        let mut samples: Vec<Lab> = pixels.iter().map(|&p| scaled_lab(p)).collect();
         let share = (FILM_SAMPLES * 3 / 10 / self.cast.len()).max(200);
         for smalls in self.cast.iter() {
             let own: Vec<[u8; 3]> = smalls.iter().flat_map(Small::own_pixels).collect();
-            samples.extend((0..share).map(|_| lab::lab(pick(&own))));
+            samples.extend((0..share).map(|_| scaled_lab(pick(&own))));
         }
         let palette = Palette::learn(&samples, self.seed);
         let mut shares = [0.0_f32; COLOURS];

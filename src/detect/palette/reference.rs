@@ -4,8 +4,8 @@
 use image::{RgbImage, RgbaImage};
 
 use super::{
+    colours::{COLOURS, PARTS, Palette},
     grid::{grid_size, shrink},
-    lab::{COLOURS, PARTS, Palette},
 };
 use crate::error::{Error, Result, Stage};
 

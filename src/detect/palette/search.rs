@@ -3,8 +3,8 @@
 use image::RgbImage;
 
 use super::{
+    colours::{COLOURS, PARTS, Palette},
     grid::{Grid, Map, Window},
-    lab::{COLOURS, PARTS, Palette},
     reference::{BANDS, CUTS, Model},
 };
 

@@ -1,6 +1,8 @@
-//! Colours: a perceptual colour space, the palette of a film, and a table from pixels to palette colours.
+//! Colours: the palette of a film, and a table from pixels to palette colours.
 
 use std::sync::Arc;
+
+use crate::lab::lab;
 
 /// Number of colours in a film's palette.
 pub(super) const COLOURS: usize = 64;
@@ -20,18 +22,10 @@ const SPREAD: f32 = 60.0;
 /// A colour in CIE Lab (D65) with its lightness scaled down.
 pub(super) type Lab = [f32; 3];
 
-/// The Lab colour of an sRGB pixel.
-pub(super) fn lab(rgb: [u8; 3]) -> Lab {
-    let linear = rgb.map(|v| {
-        let v = f32::from(v) / 255.0;
-        if v <= 0.040_45 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
-    });
-    let [r, g, b] = linear;
-    let f = |t: f32| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
-    let x = f((0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.950_47);
-    let y = f(0.2126 * r + 0.7152 * g + 0.0722 * b);
-    let z = f((0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.088_83);
-    [(116.0 * y - 16.0) * LIGHTNESS, 500.0 * (x - y), 200.0 * (y - z)]
+/// The scaled Lab colour of an sRGB pixel.
+pub(super) fn scaled_lab(rgb: [u8; 3]) -> Lab {
+    let [l, a, b] = lab(rgb.map(f32::from));
+    [l * LIGHTNESS, a, b]
 }
 
 fn distance(a: Lab, b: Lab) -> f32 {
@@ -115,7 +109,7 @@ impl Palette {
         let expand =
             |index: u32, place: u32| (((index >> (place * BITS)) & ((1 << BITS) - 1)) << (8 - BITS)) + half;
         let table = (0..1_u32 << (3 * BITS))
-            .map(|i| blend(&centres, lab([2, 1, 0].map(|place| expand(i, place) as u8))))
+            .map(|i| blend(&centres, scaled_lab([2, 1, 0].map(|place| expand(i, place) as u8))))
             .collect();
         Self { centres, table }
     }
@@ -169,20 +163,20 @@ mod tests {
 
     #[test]
     fn white_is_light_and_red_is_not_green() {
-        assert!((lab([255; 3])[0] - 100.0 * LIGHTNESS).abs() < 0.1);
-        assert!(lab([255; 3])[1].abs() < 0.1);
-        assert!(lab([255, 0, 0])[1] > 50.0 && lab([0, 255, 0])[1] < -50.0);
+        assert!((scaled_lab([255; 3])[0] - 100.0 * LIGHTNESS).abs() < 0.1);
+        assert!(scaled_lab([255; 3])[1].abs() < 0.1);
+        assert!(scaled_lab([255, 0, 0])[1] > 50.0 && scaled_lab([0, 255, 0])[1] < -50.0);
     }
 
     #[test]
     fn a_palette_holds_the_colours_it_learned_from() {
         let pixels = [[250, 10, 10], [10, 200, 30], [20, 20, 240], [128, 128, 128]];
-        let samples: Vec<Lab> = pixels.iter().cycle().take(400).map(|&p| lab(p)).collect();
+        let samples: Vec<Lab> = pixels.iter().cycle().take(400).map(|&p| scaled_lab(p)).collect();
         let palette = Palette::learn(&samples, 7);
         for pixel in pixels {
             let blend = palette.blend(pixel);
             assert_eq!(blend.parts.iter().sum::<u8>(), PARTS);
-            assert!(distance(palette.centres[usize::from(blend.colours[0])], lab(pixel)) < 20.0);
+            assert!(distance(palette.centres[usize::from(blend.colours[0])], scaled_lab(pixel)) < 20.0);
         }
         let again = Palette::learn(&samples, 7);
         assert_eq!(palette.centres, again.centres);
