@@ -25,7 +25,7 @@ pub(crate) fn contact_sheet(header: &Header, records: &[Record]) -> String {
     for record in records {
         match &record.outcome {
             Outcome::Kept => {
-                by_character.entry(record.character().unwrap_or_default()).or_default().push(record)
+                by_character.entry(record.character().unwrap_or_default()).or_default().push(record);
             }
             Outcome::Duplicate { covered_by, .. } => *covers.entry(covered_by).or_default() += 1,
             _ => {}
