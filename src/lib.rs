@@ -58,6 +58,11 @@ pub use store::Store;
 pub use train::{Deployer, Trainer};
 pub use types::{Cast, Character};
 
+// The README's examples are compiled.
+#[cfg(all(doctest, feature = "video"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Runs work that computes or blocks away from the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,

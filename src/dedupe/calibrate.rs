@@ -32,7 +32,7 @@ impl Calibration {
         &self.join
     }
 
-    /// How many rows [`select`](super::select) keeps at a threshold, in source order.
+    /// How many rows [`select`](fn@super::select) keeps at a threshold, in source order.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ pub enum Admission {
 }
 
 /// The kept rows of a selection that goes on: adding rows in parts selects exactly what
-/// [`select`](super::select) does with all of them at once. Only kept rows are stored.
+/// [`select`](fn@super::select) does with all of them at once. Only kept rows are stored.
 ///
 /// ```
 /// use ndarray::array;

@@ -73,7 +73,7 @@ impl Join {
     /// The groups that the pairs form: for each row the smallest member of its group.
     ///
     /// Groups chain: two members may be less similar than the threshold, if others connect them. Use
-    /// [`select`](super::select) or [`Join::select`] to choose rows to keep.
+    /// [`select`](fn@super::select) or [`Join::select`] to choose rows to keep.
     pub fn components(&self) -> Vec<u32> {
         let union = Union::new(self.rows());
         for pair in self.pairs() {
@@ -108,7 +108,7 @@ impl Join {
         Ok(higher)
     }
 
-    /// The same selection as [`select`](super::select) in source order, from the pairs alone.
+    /// The same selection as [`select`](fn@super::select) in source order, from the pairs alone.
     ///
     /// # Errors
     ///

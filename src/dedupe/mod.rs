@@ -5,10 +5,10 @@
 //!
 //! | Question | Function |
 //! |---|---|
-//! | Which rows are worth keeping, and which kept row stands for each of the others? | [`select`] |
-//! | Which pairs are near-duplicates? | [`join`] |
-//! | Which groups do they form, however long the chain? | [`components`] |
-//! | Which threshold should I use? | [`calibrate`] |
+//! | Which rows are worth keeping, and which kept row stands for each of the others? | [`select`](fn@select) |
+//! | Which pairs are near-duplicates? | [`join`](fn@join) |
+//! | Which groups do they form, however long the chain? | [`components`](fn@components) |
+//! | Which threshold should I use? | [`calibrate`](fn@calibrate) |
 //! | The same selection, for films that arrive one after another | [`Index`] |
 //!
 //! **Exact** means: the decisions are those of a `float64` computation of every pair. Cheap tests only ever

@@ -91,5 +91,8 @@ fn report(error: &Error, json: bool) {
         println!("{line}");
     } else {
         eprintln!("error: {error}");
+        if matches!(error.kind(), ErrorKind::QuotaExceeded | ErrorKind::Unavailable | ErrorKind::Timeout) {
+            eprintln!("Finished work is kept: once there is room or an answer, the same command goes on from there.");
+        }
     }
 }

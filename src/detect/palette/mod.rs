@@ -4,8 +4,8 @@
 //! ([`learn`](CharacterDetector::learn)) to know its palette and what chance can do in it. Then, in each frame:
 //!
 //! 1. the frame is averaged down to about 160×90 pixels, and each pixel becomes a blend of the film's 64 colours;
-//! 2. windows of every size are compared with the references: how much of which colour lies in the upper, middle and
-//!    lower third, where rare colours count more, and whether the surroundings lack the character's colours;
+//! 2. windows of every size are compared with the references: how much of which colour lies in each of four bands
+//!    from top to bottom, where rare colours count more, and whether the surroundings lack the character's colours;
 //! 3. the best windows and patches of the character's colours are refined edge by edge until they fit;
 //! 4. a box is named if its evidence exceeds a threshold that comes from the film itself: a character is once in a
 //!    frame at the most, so the second best places of frames show how high chance reaches.
@@ -343,7 +343,7 @@ fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
             if close
                 && owner.who != claim.who
                 && owner.rival.is_none()
-                && claim.confidence >= UNSURE
+                && claim.confidence >= 0.5
                 && owner.window.iou(claim.window) > 0.5
             {
                 owner.rival = Some((claim.who, claim.confidence));

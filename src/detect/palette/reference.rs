@@ -1,4 +1,4 @@
-//! Reference pictures, and what the search knows of a character: how much of which colour in which third of its
+//! Reference pictures, and what the search knows of a character: how much of which colour in which quarter of its
 //! height, and which colours tell it from the film and from the other characters.
 
 use image::{RgbImage, RgbaImage};
@@ -15,8 +15,8 @@ const SHORTEST: u32 = 16;
 /// Pixels to which a reference picture is scaled down, about.
 const PIXELS: f32 = 2_000.0;
 
-/// Horizontal bands of a character: head, body and legs, roughly.
-pub(super) const BANDS: usize = 3;
+/// Horizontal bands of a character, from head to feet.
+pub(super) const BANDS: usize = 4;
 
 /// Shares of a character's height that the frame's lower edge may leave to see.
 pub(super) const CUTS: [f32; 2] = [0.65, 0.45];
@@ -201,8 +201,8 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
         .map(|fs| {
             let mut sum = [0.0; COLOURS];
             for f in fs {
-                for k in 0..COLOURS {
-                    sum[k] += f.centre[k] * f.likely[k];
+                for ((sum, centre), likely) in sum.iter_mut().zip(&f.centre).zip(&f.likely) {
+                    *sum += centre * likely;
                 }
             }
             normalise(&mut sum);

@@ -29,7 +29,7 @@ const RING: (f32, f32) = (0.25, 0.15);
 const UNSEEN: (f32, f32) = (0.15, 0.8);
 
 /// Smallest area of a window, as a share of the frame's.
-const SMALLEST: f32 = 0.012;
+const SMALLEST: f32 = 0.006;
 
 /// How far a window's proportions may leave those of the references.
 const ASPECT: (f32, f32) = (0.7, 1.4);
