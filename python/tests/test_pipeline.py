@@ -142,7 +142,7 @@ def test_nobody_is_a_valid_empty_dataset(plan: picchu.Plan, tmp_path: Path) -> N
     film = tmp_path / "film"
     film.mkdir()
     for number in range(3):
-        Image.new("RGB", (64, 48), (20, 20, 20 + number)).save(film / f"{number}.png")
+        Image.new("RGB", (640, 480), (20, 20, 20 + number)).save(film / f"{number}.png")
     assert plan.detector is not None
     with pytest.warns(UserWarning, match="the dataset is empty"):
         empty = (
