@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_nobody_is_a_valid_empty_dataset(plan: picchu.Plan, tmp_path: Path) -> N
     film = tmp_path / "film"
     film.mkdir()
     for number in range(3):
-        Image.new("RGB", (64, 48), (20, 20, 20 + number)).save(film / f"{number}.png")
+        Image.new("RGB", (640, 480), (20, 20, 20 + number)).save(film / f"{number}.png")
     assert plan.detector is not None
     with pytest.warns(UserWarning, match="the dataset is empty"):
         empty = (
@@ -153,3 +154,12 @@ def test_nobody_is_a_valid_empty_dataset(plan: picchu.Plan, tmp_path: Path) -> N
     assert (empty.counts.kept, empty.kept) == (0, ())
     assert "0 kept" in empty._repr_html_()
     assert empty.embeddings.shape[0] == len([r for r in empty if r.embedding_row is not None])
+
+
+def test_two_runs_at_once_do_not_meet(plan: picchu.Plan, dataset: picchu.Dataset, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        places = (tmp_path / "one", tmp_path / "two")
+        runs = list(pool.map(lambda place: plan.run(place, progress=False), places))
+    for run in runs:
+        for name in ("picchu.json", "records.jsonl", "embeddings.npy"):
+            assert (run.path / name).read_bytes() == (dataset.path / name).read_bytes()
