@@ -105,7 +105,7 @@ pub struct Counts {
 }
 
 /// A file's hash and size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileHash {
     /// `sha256:` and the hash.
     pub sha256: String,

@@ -21,7 +21,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use image::RgbImage;
-use ndarray::Array2;
 
 pub(crate) use self::{
     contact_sheet::contact_sheet,
@@ -79,15 +78,19 @@ impl Dataset {
             Error::new(ErrorKind::NotFound, format!("no finished dataset here: {place} does not exist"))
                 .at(Stage::Dataset)
         })?;
-        let body = store.get(&Key::new(RECORDS)?).await.at(Stage::Dataset)?;
-        if !header.records.matches(&body) {
-            return Err(changed(RECORDS));
-        }
-        let records: Vec<Record> = from_jsonl(&body, RECORDS).at(Stage::Dataset)?;
-        let reviews = match get_opt(&*store, &Key::new(REVIEWS)?).await.at(Stage::Dataset)? {
-            Some(body) => from_jsonl::<Review>(&body, REVIEWS).at(Stage::Dataset)?,
-            None => Vec::new(),
-        };
+        let lines = store.get(&Key::new(RECORDS)?).await.at(Stage::Dataset)?;
+        let decisions = get_opt(&*store, &Key::new(REVIEWS)?).await.at(Stage::Dataset)?;
+        let expected = header.records.clone();
+        let (records, reviews) = crate::blocking(move || {
+            if !expected.matches(&lines) {
+                return Err(changed(RECORDS));
+            }
+            let records: Vec<Record> = from_jsonl(&lines, RECORDS)?;
+            let reviews = decisions.map_or(Ok(Vec::new()), |body| from_jsonl::<Review>(&body, REVIEWS))?;
+            Ok((records, reviews))
+        })
+        .await
+        .at(Stage::Dataset)?;
         // Later lines win.
         let reviews = reviews.into_iter().map(|r| (r.record.clone(), r)).collect();
         Ok(Self { store, header, records: records.into(), reviews: Arc::new(reviews) })
@@ -164,10 +167,12 @@ impl Dataset {
     /// When `embeddings.npy` is missing or is not the file that was written.
     pub async fn embeddings(&self) -> Result<Embeddings> {
         let body = self.store.get(&Key::new(EMBEDDINGS)?).await.at(Stage::Dataset)?;
-        if !self.header.embeddings.matches(&body) {
-            return Err(changed(EMBEDDINGS));
-        }
-        let vectors: Array2<f32> = npy::from_npy(&body).at(Stage::Dataset)?;
+        let expected = self.header.embeddings.clone();
+        let vectors = crate::blocking(move || {
+            if expected.matches(&body) { npy::from_npy(&body) } else { Err(changed(EMBEDDINGS)) }
+        })
+        .await
+        .at(Stage::Dataset)?;
         Ok(Embeddings::from_unit_rows(&self.header.settings.embedder.model, vectors))
     }
 }

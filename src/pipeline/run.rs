@@ -138,8 +138,6 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
     let usage = select::caption(&job, &mut collected.records).await?;
     count(&mut collected.counts, &collected.records);
 
-    let records = to_jsonl(&collected.records)?;
-    let embeddings = to_npy(&collected.vectors.view().to_owned())?;
     let header = Header {
         schema_version: SCHEMA_VERSION,
         film,
@@ -148,19 +146,21 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
         counts: collected.counts,
         gaps: collected.gaps,
         usage,
-        records: FileHash::of(&records),
-        embeddings: FileHash::of(&embeddings),
+        records: FileHash::default(),
+        embeddings: FileHash::default(),
     };
-    let sheet = contact_sheet(&header, &collected.records);
-    let json = header.to_json()?;
-    // The header last: a dataset with a fitting header is complete.
-    for (name, body) in
-        [(EMBEDDINGS, embeddings), (RECORDS, records), (CONTACT_SHEET, sheet.into_bytes()), (HEADER, json)]
-    {
+    let (records, vectors) = (collected.records, collected.vectors);
+    let (header, records, files) = crate::blocking(move || {
+        let (header, files) = render(header, &records, &vectors)?;
+        Ok((header, records, files))
+    })
+    .await
+    .at(Stage::Dataset)?;
+    for (name, body) in files {
         job.store.put(&Key::new(name)?, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Dataset)?;
     }
     // The journal goes last: while it is there, an interrupted cleaning is noticed.
-    remove_orphans(&*job.store, &collected.records).await.at(Stage::Dataset)?;
+    remove_orphans(&*job.store, &records).await.at(Stage::Dataset)?;
     Journal::clear(&*job.store).await.at(Stage::Dataset)?;
 
     let report = Report {
@@ -172,6 +172,20 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
     };
     job.observer.notify(&Event::Finished { report: report.clone() });
     Ok(report)
+}
+
+/// A file of the dataset: name and content.
+type Rendered = (&'static str, Vec<u8>);
+
+/// The dataset's files in the order in which they are to be written. The header is last: a dataset with a fitting
+/// header is complete.
+fn render(mut header: Header, records: &[Record], vectors: &Embeddings) -> Result<(Header, Vec<Rendered>)> {
+    let lines = to_jsonl(records)?;
+    let matrix = to_npy(&vectors.view())?;
+    (header.records, header.embeddings) = (FileHash::of(&lines), FileHash::of(&matrix));
+    let sheet = contact_sheet(&header, records).into_bytes();
+    let json = header.to_json()?;
+    Ok((header, vec![(EMBEDDINGS, matrix), (RECORDS, lines), (CONTACT_SHEET, sheet), (HEADER, json)]))
 }
 
 /// Finishes the cleaning of a run that was stopped after its last file.
