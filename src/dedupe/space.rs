@@ -356,7 +356,7 @@ impl Space {
         let (first, share) = sketches[best];
         basis.sketches.push(first);
         if let Some((longest, rest)) = sketches.last()
-            && longest.length >= first.length + 64
+            && longest.length >= first.length + STEP
             && *rest < 0.8 * share
         {
             basis.sketches.push(*longest);
