@@ -152,6 +152,34 @@ fn another_films_dataset_is_not_touched() {
     assert_eq!(before, content(&out));
 }
 
+/// Ctrl-C in a terminal reaches the whole process group.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_finished_work_and_the_same_command_goes_on() {
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (stopped, whole) = (dir.path().join("stopped"), dir.path().join("whole"));
+    let fast = &["--fps", "2"];
+    let mut run = Command::new(env!("CARGO_BIN_EXE_picchu"))
+        .args(["build", FILM, "--cast", CAST, "--fps", "2", "--out", stopped.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    // The first journaled batch says that the run is in the middle of its work.
+    while !stopped.join("work").is_dir() || files(&stopped.join("work")).is_empty() {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before it could be stopped");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", "--", &format!("-{}", run.id())]).status().unwrap().success());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("goes on from there"), "{}", text(&output));
+    assert!(build(FILM, &stopped, fast).status.success());
+    assert!(build(FILM, &whole, fast).status.success());
+    assert_eq!(content(&stopped), content(&whole));
+}
+
 #[test]
 fn the_doctor_answers() {
     let output = picchu(&["doctor"]);

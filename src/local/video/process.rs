@@ -49,7 +49,7 @@ impl Decoder {
             // Nothing of this process's surroundings is the decoder's business.
             command.args(arguments).env_clear().current_dir(root());
             command.stdin(film).stdout(Stdio::piped()).stderr(Stdio::null());
-            name(&mut command);
+            set_apart(&mut command);
             command.spawn().map_err(|e| fail(path, e))
         };
         let mut child = match &self.program {
@@ -120,14 +120,16 @@ fn root() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
+/// Names the process, and keeps a terminal's Ctrl-C away from it: the caller decides what stops, and dropping the
+/// frames stops the decoder.
 #[cfg(unix)]
-fn name(command: &mut Command) {
+fn set_apart(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
-    command.arg0("picchu-decode");
+    command.arg0("picchu-decode").process_group(0);
 }
 
 #[cfg(not(unix))]
-fn name(_: &mut Command) {}
+fn set_apart(_: &mut Command) {}
 
 #[cfg(unix)]
 fn signal(status: std::process::ExitStatus) -> Option<i32> {
