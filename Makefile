@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FILM := examples/film/two_friends
 
-.PHONY: help demo test test-rust test-python lint fmt docs bench clean
+.PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ docs: ## The API's pages
 
 bench: ## Benchmarks of the dedupe core
 	cargo bench --locked --bench dedupe
+
+nightly: ## What is slow or rarely installed: other processors, Miri, fuzzing
+	tests/nightly.sh
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -249,6 +249,8 @@ impl Kernel {
 
     /// Dot product of two rows of codes; `offset` is the [`Kernel::offset`] of the second.
     #[inline]
+    // Only the unsigned products of AVX-512 are offset.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(crate) fn dot_codes(self, a: &[Line], b: &[Line], offset: i32) -> i32 {
         assert_eq!(a.len(), b.len());
         match self.0 {
