@@ -62,11 +62,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A short hash by which a run's unfinished work is found again.
-    pub(crate) fn hash(&self) -> Result<String> {
-        let json =
-            serde_json::to_vec(self).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
-        Ok(FileHash::of(&json).sha256["sha256:".len()..][..16].to_owned())
+    /// A short hash by which a run's unfinished work on a film is found again.
+    pub(crate) fn hash(&self, fingerprint: &str) -> Result<String> {
+        let json = serde_json::to_vec(&(fingerprint, self))
+            .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+        Ok(FileHash::of(&json).short(16).to_owned())
     }
 }
 
@@ -117,6 +117,11 @@ impl FileHash {
     pub(crate) fn of(body: &[u8]) -> Self {
         let sha256 = crate::source::sha256_string(Sha256::new_with_prefix(body));
         Self { sha256, size_bytes: body.len() as u64 }
+    }
+
+    /// The first so many hexadecimal digits of the hash.
+    pub(crate) fn short(&self, digits: usize) -> &str {
+        &self.sha256["sha256:".len()..][..digits]
     }
 
     pub(crate) fn matches(&self, body: &[u8]) -> bool {

@@ -259,9 +259,8 @@ fn draft(
     let crop = crop::cut(frame, &plan);
     let body = encode_png(&crop.image)?;
     let file = FileHash::of(&body);
-    let hash = &file.sha256["sha256:".len()..][..8];
     record.crop = Some(CropRecord {
-        image: format!("images/{}-{hash}.png", record.id),
+        image: format!("images/{}-{}.png", record.id, file.short(8)),
         sha256: file.sha256.clone(),
         size_bytes: file.size_bytes,
         rect: crop.rect,

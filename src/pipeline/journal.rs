@@ -92,6 +92,18 @@ impl<'a> Journal<'a> {
         self.store.put(&self.key(first)?, Bytes::from(body), PutMode::Overwrite).await
     }
 
+    /// Tries to write, and leaves nothing behind.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        let key = Key::new(format!("{}/writable", self.folder))?;
+        self.store.put(&key, Bytes::new(), PutMode::Overwrite).await?;
+        self.store.delete(&key).await
+    }
+
+    /// Whether unfinished work of any run is left.
+    pub(crate) async fn remains(store: &dyn Store) -> Result<bool> {
+        Ok(store.list(Some(&Key::new(WORK)?)).try_next().await?.is_some())
+    }
+
     /// Forgets the unfinished work of every run: the dataset is complete.
     pub(crate) async fn clear(store: &dyn Store) -> Result<()> {
         let objects: Vec<_> = store.list(Some(&Key::new(WORK)?)).try_collect().await?;

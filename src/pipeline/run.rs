@@ -91,8 +91,7 @@ pub(crate) async fn open(job: &Job) -> Result<Opening> {
 }
 
 fn journal<'a>(job: &'a Job, fingerprint: &str, settings: &Settings) -> Result<Journal<'a>> {
-    let film: String = fingerprint.chars().filter(char::is_ascii_hexdigit).skip(3).take(16).collect();
-    Journal::new(&*job.store, &format!("{film}-{}", settings.hash()?))
+    Journal::new(&*job.store, &settings.hash(fingerprint)?)
 }
 
 pub(crate) async fn run(job: Job) -> Result<Report> {
@@ -125,7 +124,7 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
                 job.observer.notify(&Event::Resumed { frames: last.next });
             } else {
                 // Fails now, not after an hour of work, where nothing can be written.
-                probe_store(&*job.store).await.at(Stage::Dataset)?;
+                journal.probe().await.at(Stage::Dataset)?;
             }
             let stem = film.info.name.rsplit_once('.').map_or(film.info.name.as_str(), |(stem, _)| stem);
             let origin = Origin { film: film.fingerprint.clone(), slug: slug(stem) };
@@ -190,8 +189,7 @@ fn render(mut header: Header, records: &[Record], vectors: &Embeddings) -> Resul
 
 /// Finishes the cleaning of a run that was stopped after its last file.
 async fn tidy(job: &Job) -> Result<()> {
-    let work: Vec<_> = job.store.list(Some(&Key::new("work")?)).try_collect().await.at(Stage::Dataset)?;
-    if work.is_empty() {
+    if !Journal::remains(&*job.store).await.at(Stage::Dataset)? {
         return Ok(());
     }
     let dataset = Dataset::open(Arc::clone(&job.store)).await?;
@@ -264,13 +262,6 @@ fn expected_frames(sampling: &Sampling, info: &MediaInfo) -> Option<u64> {
         Policy::Keyframes => return None,
     };
     Some(frames.min(sampling.limit.unwrap_or(u64::MAX)))
-}
-
-/// Tries to write, and leaves nothing behind.
-async fn probe_store(store: &dyn Store) -> Result<()> {
-    let key = Key::new("work/writable")?;
-    store.put(&key, Bytes::new(), PutMode::Overwrite).await?;
-    store.delete(&key).await
 }
 
 /// Removes images that no record names: leftovers of a run with other settings.

@@ -44,10 +44,16 @@ impl FsStore {
     }
 }
 
-fn write(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
+/// Writes a file whole or not at all: under another name, flushed to the disk, then renamed.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) where the folder does not exist,
+/// [`AlreadyExists`](ErrorKind::AlreadyExists) for [`PutMode::CreateOnly`] on a file that is there; otherwise as the
+/// disk says. The file is as it was then.
+pub fn write_file(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = temporary_file(folder)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(fail)?;
     file.write_all(body).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     #[cfg(unix)]
@@ -62,14 +68,16 @@ fn write(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
     }
 }
 
-fn temporary_file(folder: &Path) -> Result<tempfile::NamedTempFile> {
+/// Writes an object, with the folders above it.
+fn put(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let mut attempts = 0;
     loop {
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-        match tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder) {
+        match write_file(path, body, mode) {
             // Deleting the last object of a folder removes the folder, perhaps just now.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && attempts < 10 => attempts += 1,
-            file => return file.map_err(|e| Error::io("write to", folder, e)),
+            Err(e) if e.kind() == ErrorKind::NotFound && attempts < 10 => attempts += 1,
+            outcome => return outcome,
         }
     }
 }
@@ -105,7 +113,7 @@ fn walk(root: &Path, below: &str, found: &mut Vec<ObjectMeta>) -> Result<()> {
 impl Store for FsStore {
     async fn put(&self, key: &Key, body: Bytes, mode: PutMode) -> Result<()> {
         let path = self.path(key);
-        crate::blocking(move || write(&path, &body, mode)).await
+        crate::blocking(move || put(&path, &body, mode)).await
     }
 
     async fn get(&self, key: &Key) -> Result<Bytes> {
@@ -154,5 +162,22 @@ impl Store for FsStore {
 
     fn uri(&self, key: &Key) -> String {
         self.path(key).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn written_files_are_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.jsonl");
+        write_file(&path, b"{}\n", PutMode::Overwrite).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        let missing = dir.path().join("none").join("manifest.jsonl");
+        assert_eq!(write_file(&missing, b"", PutMode::Overwrite).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::{
-    fs::FsStore,
+    fs::{FsStore, write_file},
     key::{Key, slug},
     memory::MemoryStore,
 };

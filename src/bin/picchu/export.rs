@@ -1,12 +1,13 @@
 //! `picchu export`: from a dataset to what a trainer reads.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use picchu::{
-    Error, Result,
+    Result,
     config::open_store,
     dataset::{Dataset, export::nova},
+    store::{PutMode, write_file},
 };
 
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ impl Export {
         let dataset = Dataset::open(open_store(&self.dataset)?).await?;
         let Format::Nova = self.to;
         let manifest = nova::manifest(&dataset, &self.uri).await?;
-        write_whole(&self.out, &manifest.body)?;
+        write_file(&self.out, &manifest.body, PutMode::Overwrite)?;
         let unreviewed = dataset.training_images().filter(|i| !i.reviewed).count();
         if self.json {
             let line = serde_json::json!({
@@ -66,13 +67,4 @@ impl Export {
         }
         Ok(())
     }
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(path: &std::path::Path, body: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let fail = |e| Error::io("write", path, e);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    file.write_all(body).map_err(fail)?;
-    file.persist(path).map(drop).map_err(|e| fail(e.error))
 }

@@ -86,13 +86,14 @@ pub async fn manifest(dataset: &Dataset, uri: &str) -> Result<NovaManifest> {
 /// missing members, captions and addresses that the service refuses.
 pub fn read(body: &[u8]) -> Result<Vec<NovaLine>> {
     let lines: Vec<NovaLine> = from_jsonl(body, "manifest").at(Stage::Export)?;
+    let (fewest, most) = rules().caption_chars;
     for (number, line) in lines.iter().enumerate() {
         let refuse =
             |why: String| Error::invalid(format!("manifest, line {}: {why}", number + 1)).at(Stage::Export);
         check_uri(&line.image_ref).map_err(|e| refuse(e.message().to_owned()))?;
         let chars = line.caption.chars().count();
-        if !(3..=1024).contains(&chars) {
-            return Err(refuse(format!("caption of {chars} characters; 3 to 1024 are allowed")));
+        if !(fewest..=most).contains(&chars) {
+            return Err(refuse(format!("caption of {chars} characters; {fewest} to {most} are allowed")));
         }
     }
     Ok(lines)
