@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILM := examples/film/two_friends
+FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,onnx,http
 
 .PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 
@@ -15,7 +16,7 @@ demo: ## The main job on the project's own film
 test: test-rust test-python ## Every test, Rust and Python
 
 test-rust: ## Rust tests
-	cargo test --locked --workspace --exclude picchu-python --features cli,testing
+	cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
 test-python: $(VENV)/ready ## The wheel, built and tested in its own environment
 	$(BIN)/pip install --quiet ".[test]"
@@ -31,14 +32,14 @@ $(VENV)/ready:
 
 lint: ## Format and lints, warnings denied
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --features cli,testing -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features $(FEATURES) -- -D warnings
 
 fmt: ## Put everything in order
 	cargo fmt --all
 	$(BIN)/ruff format python examples
 
 docs: ## The API's pages
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features testing
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features $(FEATURES)
 
 bench: ## Benchmarks of the dedupe core
 	cargo bench --locked --bench dedupe
