@@ -239,6 +239,8 @@ fn draft(
             time: frame.time,
             width: frame.width(),
             height: frame.height(),
+            shot: frame.shot,
+            drawing: frame.drawing,
         },
         detection: detection.clone(),
         outcome: if detection.character.is_some() { Outcome::Kept } else { Outcome::Unsure },

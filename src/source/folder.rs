@@ -202,7 +202,7 @@ impl FrameSource for ImageFolder {
                             };
                             e.with_gap(gap)
                         })?;
-                        Ok(Frame { index, time, keyframe: true, image: Arc::new(image) })
+                        Ok(Frame { keyframe: true, ..Frame::new(index, time, image) })
                     })
                     .await
                 }

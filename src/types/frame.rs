@@ -14,6 +14,10 @@ pub struct Frame {
     pub time: Duration,
     /// Whether the film's decoder can start at this picture.
     pub keyframe: bool,
+    /// Number of the [`Shot`](super::Shot) it belongs to, where the film was looked at for shots.
+    pub shot: Option<u32>,
+    /// Number of the [`Drawing`](super::Drawing) it shows, where the film was looked at for shots.
+    pub drawing: Option<u32>,
     /// The pixels, 8-bit RGB (sRGB transfer), rows from top to bottom, already upright and with square pixels.
     pub image: Arc<RgbImage>,
 }
@@ -21,7 +25,7 @@ pub struct Frame {
 impl Frame {
     /// A frame from its pixels.
     pub fn new(index: u64, time: Duration, image: RgbImage) -> Self {
-        Self { index, time, keyframe: false, image: Arc::new(image) }
+        Self { index, time, keyframe: false, shot: None, drawing: None, image: Arc::new(image) }
     }
 
     /// Width in pixels.

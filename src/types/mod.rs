@@ -10,6 +10,7 @@ mod geometry;
 mod job;
 mod record;
 mod review;
+mod shot;
 mod usage;
 
 pub use caption::{Caption, CaptionRequest, Subject};
@@ -25,4 +26,5 @@ pub use job::{
 };
 pub use record::{CropRecord, EmbeddingRow, FrameRecord, Outcome, Record};
 pub use review::{Decision, Review};
+pub use shot::{Content, Drawing, Shot, Transition, TransitionKind};
 pub use usage::{ProviderInfo, Usage};

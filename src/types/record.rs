@@ -58,6 +58,12 @@ pub struct FrameRecord {
     pub width: u32,
     /// Height of the frame in pixels.
     pub height: u32,
+    /// Number of the film's shot that it belongs to, where the film was looked at for shots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shot: Option<u32>,
+    /// Number of the film's drawing that it shows, where the film was looked at for shots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawing: Option<u32>,
 }
 
 /// The image of a record.

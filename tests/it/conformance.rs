@@ -60,7 +60,14 @@ async fn reviewers_trainers_deployers_generators() {
     let record = Record {
         id: "film-00000.000000-0".into(),
         film: "sha256:0".into(),
-        frame: FrameRecord { index: 0, time: std::time::Duration::ZERO, width: 640, height: 576 },
+        frame: FrameRecord {
+            index: 0,
+            time: std::time::Duration::ZERO,
+            width: 640,
+            height: 576,
+            shot: None,
+            drawing: None,
+        },
         detection: conformance::detection(Some("Mayu"), BoundingBox::FULL),
         outcome: Outcome::Kept,
         crop: None,
