@@ -36,7 +36,7 @@ class PaletteDetector:
 
     def to_dict(self) -> dict[str, Any]:
         """As the native module reads it."""
-        return {"palette": {"cast": self.cast.to_dict()}}
+        return {"palette": {}}
 
     def __repr__(self) -> str:
         return f"PaletteDetector({', '.join(self.cast.names)})"

@@ -221,6 +221,7 @@ class Plan(Stages):
             {
                 "film": str(self.film.path),
                 "sampling": self.sampling.to_dict(),
+                "cast": self.detector.cast.to_dict(),
                 "detector": self.detector.to_dict(),
                 "crop": self.cropping.given(),
                 "embedder": self.embedder.to_dict(),

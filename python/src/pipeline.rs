@@ -8,10 +8,7 @@ use std::{
 
 use picchu::{
     Cast, CosineDeduper, CropPolicy, Error, Keep, Pipeline, Result,
-    caption::MeasuredCaptioner,
-    config::{open_store, references},
-    detect::PaletteDetector,
-    embed::LayoutEmbedder,
+    config::{CaptionerChoice, DetectorChoice, EmbedderChoice, open_store},
     pipeline::Event,
     store::MemoryStore,
 };
@@ -33,30 +30,13 @@ const MAX_EVENTS: usize = 1024;
 struct Plan {
     film: PathBuf,
     sampling: SamplingOptions,
-    detector: Option<Detector>,
+    cast: Cast,
+    detector: DetectorChoice,
     crop: CropPolicy,
-    embedder: Embedder,
+    embedder: EmbedderChoice,
     min_similarity: Option<f64>,
     keep: Keep,
-    captioner: Captioner,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Detector {
-    Palette { cast: Cast },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Embedder {
-    Layout {},
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Captioner {
-    Measured {},
+    captioner: CaptionerChoice,
 }
 
 impl Plan {
@@ -67,18 +47,13 @@ impl Plan {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),
         };
-        let Embedder::Layout {} = plan.embedder;
-        let Captioner::Measured {} = plan.captioner;
-        let mut pipeline = Pipeline::film(&plan.film)?
+        plan.cast.check()?;
+        Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
+            .detect(plan.detector.open(&plan.cast)?)
             .crop(plan.crop)
-            .dedupe(Arc::new(LayoutEmbedder::new()), Arc::new(deduper.keep(plan.keep)))
-            .caption(Arc::new(MeasuredCaptioner::new()));
-        if let Some(Detector::Palette { cast }) = plan.detector {
-            cast.check()?;
-            pipeline = pipeline.detect(Arc::new(PaletteDetector::new(references(&cast)?)?));
-        }
-        Ok(pipeline)
+            .dedupe(plan.embedder.open()?, Arc::new(deduper.keep(plan.keep)))
+            .caption(plan.captioner.open()?))
     }
 }
 

@@ -1,4 +1,6 @@
-//! From settings to a pipeline: the only file that knows which implementations there are.
+//! From settings to a pipeline: the only place that knows which implementations there are.
+
+mod providers;
 
 use std::{
     path::{Path, PathBuf},
@@ -7,12 +9,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::providers::{CaptionerChoice, DetectorChoice, EmbedderChoice};
 use crate::{
-    caption::MeasuredCaptioner,
     crop::CropPolicy,
     dedupe::{CosineDeduper, Keep},
-    detect::{PaletteDetector, Reference},
-    embed::LayoutEmbedder,
+    detect::Reference,
     error::{Error, ErrorKind, Result, Stage},
     pipeline::Pipeline,
     source::{FrameSource, ImageFolder, Sampling},
@@ -44,6 +45,15 @@ pub struct Config {
     /// At most so many frames.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// Who finds and names the characters.
+    #[serde(default)]
+    pub detector: DetectorChoice,
+    /// Who turns crops into vectors.
+    #[serde(default)]
+    pub embedder: EmbedderChoice,
+    /// Who words the captions.
+    #[serde(default)]
+    pub captioner: CaptionerChoice,
     /// Cosine similarity from which two crops are near-duplicates; `None` takes the embedder's own.
     #[serde(default)]
     pub min_similarity: Option<f64>,
@@ -68,13 +78,16 @@ impl Config {
             out: out.into(),
             fps: one_a_second(),
             limit: None,
+            detector: DetectorChoice::default(),
+            embedder: EmbedderChoice::default(),
+            captioner: CaptionerChoice::default(),
             min_similarity: None,
             keep: Keep::default(),
             crop: CropPolicy::default(),
         }
     }
 
-    /// The pipeline with the local implementations.
+    /// The pipeline with the implementations of choice.
     ///
     /// # Errors
     /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures.
@@ -89,10 +102,10 @@ impl Config {
         let cast = Cast::load(&self.cast)?;
         Ok(Pipeline::film(&self.film)?
             .sample(sampling)
-            .detect(Arc::new(PaletteDetector::new(references(&cast)?)?))
+            .detect(self.detector.open(&cast)?)
             .crop(self.crop.clone())
-            .dedupe(Arc::new(LayoutEmbedder::new()), Arc::new(deduper.keep(self.keep)))
-            .caption(Arc::new(MeasuredCaptioner::new()))
+            .dedupe(self.embedder.open()?, Arc::new(deduper.keep(self.keep)))
+            .caption(self.captioner.open()?)
             .store(open_store(&self.out)?))
     }
 }
