@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! # async fn f() -> picchu::Result<()> {
-//! let report = picchu::config::Config::new("film.mp4", "cast.toml", "dataset").pipeline()?.run().await?;
+//! let report = picchu::config::Config::new("film.mp4", "cast.toml", "dataset").pipeline().await?.run().await?;
 //! println!("{} images of {:?}", report.counts.kept, report.counts.characters);
 //! # Ok(()) }
 //! ```

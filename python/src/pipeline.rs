@@ -8,7 +8,7 @@ use std::{
 
 use picchu::{
     Cast, CosineDeduper, CropPolicy, Error, Keep, Pipeline, Result,
-    config::{CaptionerChoice, DetectorChoice, EmbedderChoice, open_store},
+    config::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared, open_store},
     pipeline::Event,
     store::MemoryStore,
 };
@@ -40,7 +40,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn pipeline(json: &str) -> Result<Pipeline> {
+    async fn pipeline(json: &str) -> Result<Pipeline> {
         let plan: Self = serde_json::from_str(json)
             .map_err(|e| Error::invalid(format!("the plan is not understood: {e}")))?;
         let deduper = match plan.min_similarity {
@@ -48,12 +48,13 @@ impl Plan {
             None => CosineDeduper::default(),
         };
         plan.cast.check()?;
+        let shared = Shared { cast: plan.cast };
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
-            .detect(plan.detector.open(&plan.cast)?)
+            .detect(plan.detector.open(&shared).await?)
             .crop(plan.crop)
-            .dedupe(plan.embedder.open()?, Arc::new(deduper.keep(plan.keep)))
-            .caption(plan.captioner.open()?))
+            .dedupe(plan.embedder.open(&shared).await?, Arc::new(deduper.keep(plan.keep)))
+            .caption(plan.captioner.open(&shared).await?))
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn run(py: Python<'_>, plan: &str, out: PathBuf, on_event: Option<Py<
     let events = Arc::new(Mutex::new(VecDeque::new()));
     let writer = on_event.is_some().then(|| Arc::clone(&events));
     let report = async {
-        let mut pipeline = Plan::pipeline(plan)?.store(open_store(&out)?);
+        let mut pipeline = Plan::pipeline(plan).await?.store(open_store(&out)?);
         if let Some(events) = writer {
             pipeline = pipeline.on_event(move |event: &Event| note(&events, event));
         }
@@ -106,7 +107,7 @@ pub(crate) fn explain(py: Python<'_>, plan: &str, out: Option<PathBuf>) -> PyRes
             Some(out) => open_store(out)?,
             None => Arc::new(MemoryStore::new()),
         };
-        Plan::pipeline(plan)?.store(store).explain().await
+        Plan::pipeline(plan).await?.store(store).explain().await
     };
     let explanation = wait(py, explanation)?;
     let json = to_json(&explanation).or_raise(py)?;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::providers::{CaptionerChoice, DetectorChoice, EmbedderChoice};
+pub use self::providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared};
 use crate::{
     crop::CropPolicy,
     dedupe::{CosineDeduper, Keep},
@@ -26,7 +26,7 @@ use crate::{
 /// ```no_run
 /// # async fn f() -> picchu::Result<()> {
 /// use picchu::config::Config;
-/// let report = Config::new("film.mp4", "cast.toml", "dataset").pipeline()?.run().await?;
+/// let report = Config::new("film.mp4", "cast.toml", "dataset").pipeline().await?.run().await?;
 /// println!("{} images", report.counts.kept);
 /// # Ok(()) }
 /// ```
@@ -90,8 +90,8 @@ impl Config {
     /// The pipeline with the implementations of choice.
     ///
     /// # Errors
-    /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures.
-    pub fn pipeline(&self) -> Result<Pipeline> {
+    /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures; as services say.
+    pub async fn pipeline(&self) -> Result<Pipeline> {
         let mut sampling = Sampling::rate(self.fps)?;
         sampling.limit = self.limit;
         let deduper = match self.min_similarity {
@@ -99,13 +99,13 @@ impl Config {
             None => CosineDeduper::default(),
         };
         self.crop.validate()?;
-        let cast = Cast::load(&self.cast)?;
+        let shared = Shared { cast: Cast::load(&self.cast)? };
         Ok(Pipeline::film(&self.film)?
             .sample(sampling)
-            .detect(self.detector.open(&cast)?)
+            .detect(self.detector.open(&shared).await?)
             .crop(self.crop.clone())
-            .dedupe(self.embedder.open()?, Arc::new(deduper.keep(self.keep)))
-            .caption(self.captioner.open()?)
+            .dedupe(self.embedder.open(&shared).await?, Arc::new(deduper.keep(self.keep)))
+            .caption(self.captioner.open(&shared).await?)
             .store(open_store(&self.out)?))
     }
 }

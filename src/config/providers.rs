@@ -1,17 +1,29 @@
 //! Which implementation does a stage's work: the choices that the command line, configuration files and Python share.
+//!
+//! In JSON and TOML a choice is written `{"palette": {}}`; where every option has a default, the name alone does.
+
+// Services are reached asynchronously; a build without any waits for nothing.
+#![allow(clippy::unused_async)]
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::references;
 use crate::{
     caption::{Captioner, MeasuredCaptioner},
     detect::{CharacterDetector, PaletteDetector},
     embed::{Embedder, LayoutEmbedder},
-    error::Result,
+    error::{Error, Result},
     types::Cast,
 };
+
+/// What the implementations of one job share.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// Who is in the film.
+    pub cast: Cast,
+}
 
 /// Who finds and names the characters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,13 +41,28 @@ impl Default for DetectorChoice {
 }
 
 impl DetectorChoice {
-    /// The detector, looking for a cast.
+    /// The choice with this name and default options.
     ///
     /// # Errors
-    /// For a wrong cast and for reference pictures that are missing or unreadable.
-    pub fn open(&self, cast: &Cast) -> Result<Arc<dyn CharacterDetector>> {
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is none, or whose options have no defaults.
+    ///
+    /// ```
+    /// use picchu::config::DetectorChoice;
+    /// assert_eq!(DetectorChoice::named("palette")?, DetectorChoice::default());
+    /// assert!(DetectorChoice::named("oracle").is_err());
+    /// # Ok::<(), picchu::Error>(())
+    /// ```
+    pub fn named(name: &str) -> Result<Self> {
+        named(name, "detector")
+    }
+
+    /// The detector, looking for the cast.
+    ///
+    /// # Errors
+    /// For a wrong cast and for reference pictures that are missing or unreadable; as its service says.
+    pub async fn open(&self, shared: &Shared) -> Result<Arc<dyn CharacterDetector>> {
         match self {
-            Self::Palette {} => Ok(Arc::new(PaletteDetector::new(references(cast)?)?)),
+            Self::Palette {} => Ok(Arc::new(PaletteDetector::new(references(&shared.cast)?)?)),
         }
     }
 }
@@ -56,11 +83,19 @@ impl Default for EmbedderChoice {
 }
 
 impl EmbedderChoice {
+    /// The choice with this name and default options.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is none, or whose options have no defaults.
+    pub fn named(name: &str) -> Result<Self> {
+        named(name, "embedder")
+    }
+
     /// The embedder.
     ///
     /// # Errors
-    /// None of the embedders that need nothing from outside.
-    pub fn open(&self) -> Result<Arc<dyn Embedder>> {
+    /// None of the embedders that need nothing from outside; as its service says.
+    pub async fn open(&self, _shared: &Shared) -> Result<Arc<dyn Embedder>> {
         match self {
             Self::Layout {} => Ok(Arc::new(LayoutEmbedder::new())),
         }
@@ -83,13 +118,29 @@ impl Default for CaptionerChoice {
 }
 
 impl CaptionerChoice {
+    /// The choice with this name and default options.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is none, or whose options have no defaults.
+    pub fn named(name: &str) -> Result<Self> {
+        named(name, "captioner")
+    }
+
     /// The captioner.
     ///
     /// # Errors
-    /// None of the captioners that need nothing from outside.
-    pub fn open(&self) -> Result<Arc<dyn Captioner>> {
+    /// None of the captioners that need nothing from outside; as its service says.
+    pub async fn open(&self, _shared: &Shared) -> Result<Arc<dyn Captioner>> {
         match self {
             Self::Measured {} => Ok(Arc::new(MeasuredCaptioner::new())),
         }
     }
+}
+
+/// A variant by its name, with whatever options it has at their defaults.
+fn named<T: DeserializeOwned>(name: &str, what: &str) -> Result<T> {
+    let mut choice = serde_json::Map::new();
+    choice.insert(name.to_owned(), serde_json::json!({}));
+    serde_json::from_value(choice.into())
+        .map_err(|e| Error::invalid(format!("{name:?} is no {what} of this build: {e}")))
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use picchu::{
     Error, ErrorKind, Result,
-    config::Config,
+    config::{CaptionerChoice, Config, DetectorChoice, EmbedderChoice},
     crop::CropPolicy,
     dedupe::Keep,
     pipeline::{Event, Report},
@@ -27,6 +27,15 @@ pub(crate) struct Build {
     /// Where the dataset goes.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Who finds and names the characters.
+    #[arg(long, value_name = "NAME", default_value = "palette")]
+    detector: String,
+    /// Who turns crops into vectors.
+    #[arg(long, value_name = "NAME", default_value = "layout")]
+    embedder: String,
+    /// Who words the captions.
+    #[arg(long, value_name = "NAME", default_value = "measured")]
+    captioner: String,
     /// Frames a second.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     fps: f64,
@@ -62,6 +71,9 @@ fn keep(text: &str) -> std::result::Result<Keep, String> {
 impl Build {
     pub(crate) async fn run(self) -> Result<()> {
         let mut config = Config::new(&self.film, &self.cast, &self.out);
+        config.detector = DetectorChoice::named(&self.detector)?;
+        config.embedder = EmbedderChoice::named(&self.embedder)?;
+        config.captioner = CaptionerChoice::named(&self.captioner)?;
         config.fps = self.fps;
         config.limit = self.limit;
         config.min_similarity = self.min_similarity;
@@ -69,7 +81,7 @@ impl Build {
         if let Some(pad) = self.pad {
             config.crop = CropPolicy::default().pad(pad);
         }
-        let pipeline = config.pipeline()?;
+        let pipeline = config.pipeline().await?;
         if self.dry_run {
             let explanation = pipeline.explain().await?;
             if self.json {
