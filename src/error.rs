@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::Gap;
+use crate::types::{Gap, Usage};
 
 /// A boxed error from below, kept as the source of an [`Error`].
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Unavailable,
     /// A content filter refused the input or the output.
     ContentFiltered,
-    /// A picture or a stretch of film cannot be decoded.
+    /// A picture, a stretch of film or a model's answer cannot be decoded.
     Decode,
     /// The request is valid, but this implementation cannot do it.
     Unsupported,
@@ -146,6 +146,7 @@ struct Inner {
     context: Vec<(&'static str, String)>,
     retryable: Option<bool>,
     gap: Option<Gap>,
+    usage: Usage,
     source: Option<BoxError>,
 }
 
@@ -160,6 +161,7 @@ impl Error {
             context: Vec::new(),
             retryable: None,
             gap: None,
+            usage: Usage::default(),
             source: None,
         }))
     }
@@ -233,6 +235,13 @@ impl Error {
         self
     }
 
+    /// Says what was paid for all the same: a refused answer costs as much as any other.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.0.usage = usage;
+        self
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -261,6 +270,11 @@ impl Error {
     /// The stretch of film that is missing, when this error stands for one; the stream goes on after it.
     pub fn gap(&self) -> Option<&Gap> {
         self.0.gap.as_ref()
+    }
+
+    /// What the failed call cost.
+    pub fn usage(&self) -> Usage {
+        self.0.usage
     }
 
     /// Whether the same call may succeed when tried again.

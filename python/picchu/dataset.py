@@ -35,7 +35,7 @@ __all__ = [
     "open_dataset",
 ]
 
-Outcome = Literal["kept", "duplicate", "unsure", "skipped", "failed"]
+Outcome = Literal["kept", "duplicate", "unsure", "skipped", "uncaptioned", "failed"]
 """What became of a candidate."""
 
 
@@ -141,6 +141,7 @@ class Counts:
         duplicates: Records covered by a kept one.
         unsure: Records whose character is unsure.
         skipped: Records left out by a rule.
+        uncaptioned: Records that were selected, but for which no caption could be had.
         failed: Records that could not be processed.
         characters: Kept images in which each character appears, by name.
     """
@@ -153,6 +154,7 @@ class Counts:
     duplicates: int
     unsure: int
     skipped: int
+    uncaptioned: int
     failed: int
     characters: Mapping[str, int]
 
@@ -165,11 +167,11 @@ class Record:
         id: Unique in the dataset and stable between runs.
         character: Who it shows, by the name in the cast; None if the detector was unsure.
         time: Presentation time of its frame, in seconds.
-        outcome: What became of it: kept, duplicate, unsure, skipped or failed.
+        outcome: What became of it: kept, duplicate, unsure, skipped, uncaptioned or failed.
         caption: The caption that counts: a person's, where somebody edited it. Only kept records have one.
         similarity: For a duplicate, its cosine similarity to the record that covers it.
         covered_by: For a duplicate, the id of the kept record that covers it.
-        reason: For a skipped or failed record, why, in words.
+        reason: For a skipped, uncaptioned or failed record, why, in words.
         confidence: How sure the detector is, 0 to 1.
         bounding_box: Where the character is, in ratios of the frame.
         frame_index: Number of the sample.

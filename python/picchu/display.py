@@ -37,7 +37,8 @@ def dataset(shown: _dataset.Dataset) -> str:
         f"<p><strong>{escape(str(shown.header['film']['name']))}</strong>: {counts.frames} frames · "
         f"{counts.records} candidates · <strong>{counts.kept} kept</strong> · "
         f"{counts.duplicates} near-duplicates · "
-        f"{counts.unsure} unsure · {counts.skipped} skipped · {counts.failed} failed"
+        f"{counts.unsure} unsure · {counts.skipped} skipped · "
+        f"{counts.uncaptioned} without a caption · {counts.failed} failed"
         f"{f'<br>{characters}' if characters else ''}</p>"
     )
     cards = "".join(_card(record) for record in _spread(shown.kept))

@@ -8,6 +8,7 @@ use std::{
 
 use picchu::{
     Cast, CosineDeduper, CropPolicy, Error, Keep, Pipeline, Result,
+    caption::LintRules,
     config::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared, open_store},
     pipeline::Event,
     store::MemoryStore,
@@ -54,7 +55,8 @@ impl Plan {
             .detect(plan.detector.open(&shared).await?)
             .crop(plan.crop)
             .dedupe(plan.embedder.open(&shared).await?, Arc::new(deduper.keep(plan.keep)))
-            .caption(plan.captioner.open(&shared).await?))
+            .caption(plan.captioner.open(&shared).await?)
+            .lint(LintRules::for_cast(&shared.cast)))
     }
 }
 

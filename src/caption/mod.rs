@@ -11,7 +11,10 @@ use crate::{
     types::{Caption, CaptionRequest, ProviderInfo},
 };
 
-pub use lint::check;
+pub use lint::{
+    Counted, LengthReport, LintFinding, LintReport, LintRules, Linter, Look, NearIdentical, check,
+};
+pub(crate) use lint::{Item, report};
 pub use measured::MeasuredCaptioner;
 
 /// Fewest and most characters of a caption, as the strictest trainer counts them.

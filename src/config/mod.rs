@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared};
 use crate::{
+    caption::LintRules,
     crop::CropPolicy,
     dedupe::{CosineDeduper, Keep},
     detect::Reference,
@@ -106,6 +107,7 @@ impl Config {
             .crop(self.crop.clone())
             .dedupe(self.embedder.open(&shared).await?, Arc::new(deduper.keep(self.keep)))
             .caption(self.captioner.open(&shared).await?)
+            .lint(LintRules::for_cast(&shared.cast))
             .store(open_store(&self.out)?))
     }
 }

@@ -32,6 +32,8 @@ pub(crate) fn contact_sheet(header: &Header, records: &[Record]) -> String {
         }
     }
     let unsure: Vec<&Record> = records.iter().filter(|r| r.outcome == Outcome::Unsure).collect();
+    let wordless = |r: &&Record| matches!(r.outcome, Outcome::Uncaptioned { .. });
+    let wordless: Vec<&Record> = records.iter().filter(wordless).collect();
     let c = &header.counts;
     html! {
         (DOCTYPE)
@@ -47,7 +49,7 @@ pub(crate) fn contact_sheet(header: &Header, records: &[Record]) -> String {
                 p {
                     (c.frames) " frames · " (c.records) " candidates · " strong { (c.kept) " kept" } " · "
                     (c.duplicates) " near-duplicates · " (c.unsure) " unsure · " (c.skipped) " skipped · "
-                    (c.failed) " failed"
+                    (c.uncaptioned) " without a caption · " (c.failed) " failed"
                 }
                 @if by_character.is_empty() {
                     p { "No character of the cast was found in this film." }
@@ -57,6 +59,10 @@ pub(crate) fn contact_sheet(header: &Header, records: &[Record]) -> String {
                     div.grid {
                         @for record in records { (card(record, covers.get(record.id.as_str()).copied())) }
                     }
+                }
+                @if !wordless.is_empty() {
+                    h2 { "Without a caption " small { (wordless.len()) " · not in the dataset until somebody writes one" } }
+                    div.grid { @for record in wordless { (card(record, None)) } }
                 }
                 @if !unsure.is_empty() {
                     h2 { "Unsure " small { (unsure.len()) " · not in the dataset until somebody names them" } }
@@ -77,6 +83,7 @@ fn card(record: &Record, covers: Option<usize>) -> Markup {
             }
             figcaption {
                 @if let Some(caption) = &record.caption { (caption.text) br; }
+                @if let Outcome::Uncaptioned { reason, .. } = &record.outcome { (reason) br; }
                 small {
                     (format!("{}:{:06.3}", (seconds / 60.0).floor(), seconds % 60.0))
                     (format!(" · confidence {:.2}", record.detection.confidence))

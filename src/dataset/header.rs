@@ -77,6 +77,9 @@ pub struct SelectSettings {
     pub deduper: ProviderInfo,
     /// Who captioned.
     pub captioner: ProviderInfo,
+    /// Hash of the rules for captions.
+    #[serde(default)]
+    pub lint: String,
 }
 
 /// What came out of a run.
@@ -98,6 +101,9 @@ pub struct Counts {
     pub unsure: u64,
     /// Records left out by a rule.
     pub skipped: u64,
+    /// Records that were selected, but for which no caption could be had.
+    #[serde(default)]
+    pub uncaptioned: u64,
     /// Records that could not be processed.
     pub failed: u64,
     /// Kept images in which each character appears, by name.

@@ -17,7 +17,10 @@ mod lines;
 mod npy;
 mod validate;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use image::RgbImage;
@@ -32,9 +35,10 @@ pub use self::{
     validate::{Violation, validate},
 };
 use crate::{
+    caption::{self, LintReport, LintRules},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::{Key, Store, get_opt},
-    types::{Decision, Embeddings, Record, Review},
+    types::{Decision, Embeddings, Outcome, Record, Review},
 };
 
 pub(crate) const HEADER: &str = "picchu.json";
@@ -121,9 +125,10 @@ impl Dataset {
         &self.store
     }
 
-    /// The images that are good for training: kept, captioned and not rejected.
+    /// The images that are good for training: selected, captioned (by a person at least) and not rejected.
     pub fn training_images(&self) -> impl Iterator<Item = TrainingImage<'_>> {
-        self.records.iter().filter(|r| r.is_kept()).filter_map(|record| {
+        let selected = |r: &&Record| r.is_kept() || matches!(r.outcome, Outcome::Uncaptioned { .. });
+        self.records.iter().filter(selected).filter_map(|record| {
             let review = self.review(&record.id);
             let caption = match review.map(|r| &r.decision) {
                 Some(Decision::Reject { .. }) => return None,
@@ -133,6 +138,23 @@ impl Dataset {
             let image = &record.crop.as_ref()?.image;
             Some(TrainingImage { record, image, caption, reviewed: review.is_some() })
         })
+    }
+
+    /// Judges the captions of the [training images](Self::training_images) by `rules`, to which the dataset's own
+    /// names are added.
+    pub fn lint(&self, rules: &LintRules) -> LintReport {
+        let mut rules = rules.clone();
+        let named = self.records.iter().filter_map(Record::character).map(str::to_owned);
+        rules.know(named.collect::<BTreeSet<_>>());
+        let items: Vec<caption::Item> = self
+            .training_images()
+            .map(|image| caption::Item {
+                record: image.record.id.clone(),
+                text: image.caption.to_owned(),
+                subjects: image.record.subjects.iter().map(|s| s.character.clone()).collect(),
+            })
+            .collect();
+        caption::report(&rules, &items)
     }
 
     /// The bytes of a record's image file.

@@ -5,6 +5,7 @@
 //! at the whole set: near-duplicates are found, the kept images captioned, the dataset written. Finished batches are
 //! journaled, so a run that was stopped goes on where it was, and another threshold only selects anew.
 
+mod caption;
 mod collect;
 mod event;
 mod explain;
@@ -19,7 +20,7 @@ pub use self::{
     explain::{Explanation, StageExplanation, StageState},
 };
 use crate::{
-    caption::Captioner,
+    caption::{Captioner, LintRules},
     crop::CropPolicy,
     dedupe::{CosineDeduper, Deduper},
     detect::CharacterDetector,
@@ -58,6 +59,7 @@ pub struct Pipeline {
     embedder: Option<Arc<dyn Embedder>>,
     deduper: Arc<dyn Deduper>,
     captioner: Option<Arc<dyn Captioner>>,
+    lint: LintRules,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
     observer: Observer,
@@ -70,13 +72,15 @@ pub struct Limits {
     pub in_flight: usize,
     /// Decoded frames held at once, in bytes; at least one frame a batch.
     pub frame_bytes: usize,
+    /// Captions asked for at once. The results do not depend on it.
+    pub captions_in_flight: usize,
 }
 
 impl Default for Limits {
-    /// One batch a core, 128 MiB of frames.
+    /// One batch a core, 128 MiB of frames, 12 captions.
     fn default() -> Self {
         let in_flight = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { in_flight, frame_bytes: 128 << 20 }
+        Self { in_flight, frame_bytes: 128 << 20, captions_in_flight: 12 }
     }
 }
 
@@ -111,6 +115,7 @@ impl Pipeline {
             embedder: None,
             deduper: Arc::new(CosineDeduper::default()),
             captioner: None,
+            lint: LintRules::default(),
             store: None,
             limits: Limits::default(),
             observer: Observer::default(),
@@ -150,6 +155,13 @@ impl Pipeline {
     #[must_use]
     pub fn caption(mut self, captioner: Arc<dyn Captioner>) -> Self {
         self.captioner = Some(captioner);
+        self
+    }
+
+    /// What captions may say; see [`LintRules::for_cast`]. Names that were detected are known in any case.
+    #[must_use]
+    pub fn lint(mut self, rules: LintRules) -> Self {
+        self.lint = rules;
         self
     }
 
@@ -201,8 +213,11 @@ impl Pipeline {
             })
         }
         self.crop.validate()?;
-        if self.limits.in_flight == 0 {
-            return Err(Error::new(ErrorKind::Config, "in_flight is 0; it must be at least 1"));
+        if self.limits.in_flight == 0 || self.limits.captions_in_flight == 0 {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a limit of things in flight is 0; it must be at least 1",
+            ));
         }
         Ok(Job {
             source: self.source,
@@ -212,6 +227,7 @@ impl Pipeline {
             embedder: need(self.embedder, "embedder", "dedupe")?,
             deduper: self.deduper,
             captioner: need(self.captioner, "captioner", "caption")?,
+            lint: self.lint,
             store: need(self.store, "store", "store")?,
             limits: self.limits,
             observer: self.observer,
@@ -229,6 +245,7 @@ struct Job {
     embedder: Arc<dyn Embedder>,
     deduper: Arc<dyn Deduper>,
     captioner: Arc<dyn Captioner>,
+    lint: LintRules,
     store: Arc<dyn Store>,
     limits: Limits,
     observer: Observer,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 
 use super::{
-    Event, Job, Report,
+    Event, Job, Report, caption,
     collect::{self, Origin},
     journal::{Journal, Segment},
     select,
@@ -62,6 +62,7 @@ pub(crate) async fn open(job: &Job) -> Result<Opening> {
     let selection = SelectSettings {
         deduper: job.deduper.info(job.embedder.default_min_similarity()),
         captioner: job.captioner.info(),
+        lint: job.lint.settings(),
     };
     let expected_frames = expected_frames(&job.sampling, &info);
     let header = Header::read(&*job.store).await?;
@@ -134,7 +135,7 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
 
     select::reset(&mut collected.records);
     select::dedupe(&job, &mut collected.records, &collected.vectors).await?;
-    let usage = select::caption(&job, &mut collected.records).await?;
+    let usage = caption::caption(&job, &mut collected.records).await?;
     count(&mut collected.counts, &collected.records);
 
     let header = Header {
@@ -243,6 +244,7 @@ fn count(counts: &mut Counts, records: &[Record]) {
     counts.duplicates = of("duplicate");
     counts.unsure = of("unsure");
     counts.skipped = of("skipped");
+    counts.uncaptioned = of("uncaptioned");
     counts.failed = of("failed");
     counts.characters.clear();
     for subject in records.iter().filter(|r| r.outcome == Outcome::Kept).flat_map(|r| &r.subjects) {

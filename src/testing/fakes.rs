@@ -20,7 +20,7 @@ use crate::{
     types::{
         BoundingBox, Caption, CaptionRequest, Crop, CustomModel, DatasetRules, Decision, Deployment,
         DeploymentStatus, Detection, Embeddings, Finding, Frame, GenerateRequest, Generated, JobStatus,
-        ProviderInfo, Record, Review, Severity, TrainingJob, TrainingSpec, Usage,
+        ProviderInfo, Record, Review, Severity, TrainingJob, TrainingSpec,
     },
 };
 
@@ -121,7 +121,7 @@ impl Captioner for FakeCaptioner {
     async fn caption(&self, request: &CaptionRequest) -> Result<Caption> {
         let names: Vec<&str> = request.subjects.iter().map(|s| s.character.as_str()).collect();
         let text = format!("{} in {} ({}).", names.join(" and "), request.record, request.attempt);
-        Ok(Caption { text, model: self.info().model, usage: Usage::default() })
+        Ok(Caption::new(text, self.info().model))
     }
 }
 

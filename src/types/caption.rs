@@ -38,4 +38,104 @@ pub struct Caption {
     /// What it cost.
     #[serde(default, skip_serializing_if = "Usage::is_free")]
     pub usage: Usage,
+    /// Rules of variety that it breaks, where no wording was found that breaks none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+impl Caption {
+    /// A caption that cost nothing.
+    pub fn new(text: impl Into<String>, model: impl Into<String>) -> Self {
+        Self { text: text.into(), model: model.into(), usage: Usage::default(), faults: Vec::new() }
+    }
+
+    /// Sets what it cost.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+}
+
+/// A rule that a caption breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Which rule.
+    pub rule: LintRule,
+    /// What is wrong, in words fit for a prompt that asks for another wording.
+    pub message: String,
+}
+
+/// A rule for captions; `picchu::caption::Linter` says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LintRule {
+    /// 3 to 1,024 characters.
+    Length,
+    /// One line of plain text.
+    Plain,
+    /// Names a subject.
+    Name,
+    /// Names nobody else.
+    Stranger,
+    /// Leaves fixed looks out.
+    Looks,
+    /// Begins with what happens.
+    Opener,
+    /// Is no other caption's text.
+    Equal,
+    /// Has not nearly the words of another caption.
+    NearIdentical,
+    /// Begins otherwise than most.
+    WornOpener,
+    /// Has no phrase that is everywhere.
+    WornPhrase,
+}
+
+impl LintRule {
+    /// Whether a caption that breaks it never enters a dataset.
+    pub fn is_strict(self) -> bool {
+        !matches!(self, Self::NearIdentical | Self::WornOpener | Self::WornPhrase)
+    }
+
+    /// The rule's stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Plain => "plain",
+            Self::Name => "name",
+            Self::Stranger => "stranger",
+            Self::Looks => "looks",
+            Self::Opener => "opener",
+            Self::Equal => "equal",
+            Self::NearIdentical => "near_identical",
+            Self::WornOpener => "worn_opener",
+            Self::WornPhrase => "worn_phrase",
+        }
+    }
+}
+
+/// Why a selected image has no caption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoCaption {
+    /// The model refused, or a content filter did.
+    Refused,
+    /// No wording passed the rules.
+    Unfit,
+    /// No answer could be read, or the request was not accepted.
+    Failed,
+}
+
+impl NoCaption {
+    /// The reason's stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unfit => "unfit",
+            Self::Failed => "failed",
+        }
+    }
 }

@@ -13,7 +13,7 @@ mod review;
 mod shot;
 mod usage;
 
-pub use caption::{Caption, CaptionRequest, Subject};
+pub use caption::{Caption, CaptionRequest, Fault, LintRule, NoCaption, Subject};
 pub use cast::{Cast, Character};
 pub use crop::{Crop, Quality};
 pub use detection::{Alternative, Detection};

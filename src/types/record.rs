@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caption, Detection, PixelRect, Quality, Subject, frame::seconds};
+use super::{Caption, Detection, NoCaption, PixelRect, Quality, Subject, frame::seconds};
 
 /// A candidate for training, from the film's frame to its caption. One line of `records.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,6 +116,13 @@ pub enum Outcome {
         /// Which rule, in words.
         reason: String,
     },
+    /// Selected, but no caption could be had. A person may still write one.
+    Uncaptioned {
+        /// What stood in the way.
+        why: NoCaption,
+        /// The last try, in words.
+        reason: String,
+    },
     /// Could not be processed; the run went on.
     Failed {
         /// Why, in words.
@@ -131,6 +138,7 @@ impl Outcome {
             Self::Duplicate { .. } => "duplicate",
             Self::Unsure => "unsure",
             Self::Skipped { .. } => "skipped",
+            Self::Uncaptioned { .. } => "uncaptioned",
             Self::Failed { .. } => "failed",
         }
     }

@@ -72,7 +72,7 @@ async fn equal_jobs_give_equal_bytes_whatever_is_in_flight() {
     let mut contents = Vec::new();
     for in_flight in [1, 2, 5] {
         let store = memory();
-        let limits = Limits { in_flight, frame_bytes: 4 << 20 };
+        let limits = Limits { in_flight, frame_bytes: 4 << 20, captions_in_flight: in_flight };
         job(15, &store).limits(limits).run().await.unwrap();
         contents.push(content(&store).await);
     }

@@ -17,6 +17,8 @@ use picchu::{
     pipeline::{Event, Report},
 };
 
+use crate::to_json;
+
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     /// A video file, or a folder of pictures.
@@ -119,10 +121,6 @@ impl Build {
         }
         Ok(())
     }
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
 }
 
 fn summarise(report: &Report) {

@@ -6,6 +6,7 @@
 mod build;
 mod doctor;
 mod export;
+mod lint;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ enum Command {
     Build(build::Build),
     /// Write what a trainer reads.
     Export(export::Export),
+    /// Show how long, how varied and how true to the rules the captions of a dataset are.
+    Lint(lint::Lint),
     /// Say what is installed, what is missing, and how to get it.
     Doctor(doctor::Doctor),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let (json, outcome) = match cli.command {
         Command::Build(command) => (command.json, run(command.run())),
         Command::Export(command) => (command.json, run(command.run())),
+        Command::Lint(command) => (command.json, run(command.run())),
         Command::Doctor(command) => (command.json, run(command.run())),
     };
     match outcome {
@@ -77,6 +81,10 @@ fn run(command: impl Future<Output = picchu::Result<()>>) -> picchu::Result<()> 
         .build()
         .map_err(|e| Error::internal(format!("cannot start the runtime: {e}")))?
         .block_on(command)
+}
+
+pub(crate) fn to_json(value: &impl serde::Serialize) -> picchu::Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
 }
 
 fn report(error: &Error, json: bool) {

@@ -1,0 +1,44 @@
+//! `picchu lint`: what the captions of a dataset look like as a whole.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use picchu::{Cast, Error, ErrorKind, Result, caption::LintRules, config::open_store, dataset::Dataset};
+
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// The dataset.
+    dataset: PathBuf,
+    /// The cast: shows captions that tell fixed looks, or name somebody who was never found.
+    #[arg(long, value_name = "FILE")]
+    cast: Option<PathBuf>,
+    /// End with exit code 2 if a strict rule is broken.
+    #[arg(long)]
+    strict: bool,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Lint {
+    pub(crate) async fn run(self) -> Result<()> {
+        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+        let rules = match &self.cast {
+            Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
+            None => LintRules::default(),
+        };
+        let report = dataset.lint(&rules);
+        if self.json {
+            println!("{}", crate::to_json(&report)?);
+        } else {
+            print!("{report}");
+        }
+        if self.strict && report.is_broken() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "captions break strict rules; mend them in the review",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Budgets over a whole dataset: beginnings and phrases that wear out, and captions that nearly repeat others.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
+
+use super::{LintRules, names::Word};
+use crate::types::{Fault, LintRule};
+
+/// Words of an opener.
+const OPENER: usize = 3;
+/// Words of a phrase.
+const PHRASE: usize = 4;
+/// Captions in which an opener or a phrase may stand, however few there are.
+const AT_LEAST: usize = 4;
+/// Most openers that a prompt is told to avoid.
+const TOLD: usize = 8;
+
+/// What the accepted captions have used up.
+#[derive(Clone, Debug)]
+pub(super) struct Variety {
+    opener_budget: usize,
+    phrase_budget: usize,
+    openers: BTreeMap<String, usize>,
+    phrases: HashMap<String, usize>,
+    likeness: Likeness,
+}
+
+impl Variety {
+    pub(super) fn new(rules: &LintRules, total: usize) -> Self {
+        let budget = |share: f64| ((share * total as f64).ceil() as usize).max(AT_LEAST);
+        Self {
+            opener_budget: budget(rules.opener_share),
+            phrase_budget: budget(rules.phrase_share),
+            openers: BTreeMap::new(),
+            phrases: HashMap::new(),
+            likeness: Likeness::new(rules.near_identical),
+        }
+    }
+
+    pub(super) fn check(&self, words: &[Word]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |rule, message| faults.push(Fault { rule, message });
+        if let Some(opener) = opener(words).filter(|o| self.openers.get(o) >= Some(&self.opener_budget)) {
+            let others = self.openers[&opener];
+            fault(LintRule::WornOpener, format!("begins “{opener}” like {others} other captions"));
+        }
+        let worn = phrases(words)
+            .into_iter()
+            .filter_map(|p| self.phrases.get(&p).map(|n| (*n, p)))
+            .filter(|(n, _)| *n >= self.phrase_budget)
+            .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(&a.1)));
+        if let Some((others, phrase)) = worn {
+            fault(LintRule::WornPhrase, format!("says “{phrase}” like {others} other captions"));
+        }
+        if let Some((_, similarity)) = self.likeness.nearest(words) {
+            let percent = (similarity * 100.0).round();
+            fault(
+                LintRule::NearIdentical,
+                format!("has {percent} % of its words in common with another caption"),
+            );
+        }
+        faults
+    }
+
+    pub(super) fn accept(&mut self, words: &[Word]) {
+        if let Some(opener) = opener(words) {
+            *self.openers.entry(opener).or_default() += 1;
+        }
+        for phrase in phrases(words) {
+            *self.phrases.entry(phrase).or_default() += 1;
+        }
+        self.likeness.add(words);
+    }
+
+    pub(super) fn worn_openers(&self) -> Vec<String> {
+        let mut worn: Vec<_> = self.openers.iter().filter(|(_, n)| **n * 2 >= self.opener_budget).collect();
+        worn.sort_by_key(|(opener, n)| (Reverse(**n), *opener));
+        worn.into_iter().take(TOLD).map(|(opener, _)| opener.clone()).collect()
+    }
+}
+
+/// The first words, names as one word; `None` for shorter captions.
+pub(super) fn opener(words: &[Word]) -> Option<String> {
+    (words.len() >= OPENER).then(|| joined(&words[..OPENER]))
+}
+
+/// Every run of four words, each once.
+pub(super) fn phrases(words: &[Word]) -> Vec<String> {
+    let mut all: Vec<String> = words.windows(PHRASE).map(joined).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn joined(words: &[Word]) -> String {
+    words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Finds captions whose sets of words nearly agree: exact, by the words that two such captions must share.
+#[derive(Clone, Debug)]
+pub(super) struct Likeness {
+    least: f64,
+    sets: Vec<Vec<String>>,
+    /// Captions by each of their leading words, in an order that puts rare words first.
+    leading: HashMap<String, Vec<usize>>,
+}
+
+impl Likeness {
+    pub(super) fn new(least: f64) -> Self {
+        Self { least, sets: Vec::new(), leading: HashMap::new() }
+    }
+
+    /// The words of a caption, each once, long ones first: those are the rarest. Names stand for themselves.
+    fn set(words: &[Word]) -> Vec<String> {
+        let mut set: Vec<String> =
+            words.iter().map(|w| w.name.clone().unwrap_or_else(|| w.text.clone())).collect();
+        set.sort_unstable_by(|a, b| (Reverse(a.len()), a).cmp(&(Reverse(b.len()), b)));
+        set.dedup();
+        set
+    }
+
+    /// Two sets whose Jaccard index is `least` share one of so many leading words.
+    fn leading(&self, set: &[String]) -> usize {
+        set.len() - (self.least * set.len() as f64).ceil() as usize + 1
+    }
+
+    /// The most similar caption added before, with the Jaccard index of the words, if it reaches the threshold. Of
+    /// equally similar ones the earliest.
+    pub(super) fn nearest(&self, words: &[Word]) -> Option<(usize, f64)> {
+        let set = Self::set(words);
+        let mut candidates: Vec<usize> = set
+            .iter()
+            .take(self.leading(&set).min(set.len()))
+            .filter_map(|word| self.leading.get(word))
+            .flatten()
+            .copied()
+            .collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        let mut best: Option<(usize, f64)> = None;
+        for at in candidates {
+            let similarity = jaccard(&set, &self.sets[at]);
+            if similarity >= self.least && best.is_none_or(|(_, s)| similarity > s) {
+                best = Some((at, similarity));
+            }
+        }
+        best
+    }
+
+    pub(super) fn add(&mut self, words: &[Word]) {
+        let set = Self::set(words);
+        for word in set.iter().take(self.leading(&set).min(set.len())) {
+            self.leading.entry(word.clone()).or_default().push(self.sets.len());
+        }
+        self.sets.push(set);
+    }
+}
+
+/// Common over all elements of two sets in the same order; empty sets have nothing in common.
+fn jaccard(a: &[String], b: &[String]) -> f64 {
+    let common = a.iter().filter(|word| b.contains(word)).count();
+    let all = a.len() + b.len() - common;
+    if all == 0 { 0.0 } else { common as f64 / all as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::names::in_words, *};
+
+    fn words(text: &str) -> Vec<Word> {
+        in_words(text, &[])
+    }
+
+    #[test]
+    fn budgets_follow_from_the_whole_and_never_starve_small_datasets() {
+        let mut variety = Variety::new(&LintRules::default(), 100);
+        let text = |n: usize| format!("they all run to place {n} q{n} w{n} e{n} r{n} t{n}");
+        for n in 0..10 {
+            assert!(variety.check(&words(&text(n))).is_empty(), "{n}");
+            variety.accept(&words(&text(n)));
+        }
+        let faults = variety.check(&words(&text(10)));
+        assert_eq!(faults.iter().map(|f| f.rule).collect::<Vec<_>>(), [LintRule::WornOpener]);
+        assert_eq!(variety.worn_openers(), ["they all run"]);
+        for n in 10..25 {
+            variety.accept(&words(&text(n)));
+        }
+        assert_eq!(variety.check(&words(&text(30)))[1].rule, LintRule::WornPhrase);
+    }
+
+    proptest! {
+        #[test]
+        fn likeness_is_that_of_every_pair(
+            captions in proptest::collection::vec(proptest::collection::vec("[a-e]{1,2}", 0..12), 0..30),
+            least in 0.3..1.0f64,
+        ) {
+            let mut fast = Likeness::new(least);
+            let mut sets: Vec<Vec<String>> = Vec::new();
+            for caption in captions {
+                let words = words(&caption.join(" "));
+                let set = Likeness::set(&words);
+                let mut slow: Option<(usize, f64)> = None;
+                for (at, other) in sets.iter().enumerate() {
+                    let similarity = jaccard(&set, other);
+                    if similarity >= least && slow.is_none_or(|(_, s)| similarity > s) {
+                        slow = Some((at, similarity));
+                    }
+                }
+                prop_assert_eq!(fast.nearest(&words), slow);
+                fast.add(&words);
+                sets.push(set);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Captions for what was kept, through the gate that keeps them true and varied.
+//!
+//! Records are worked through in windows of a fixed size. First wordings of a window are asked for side by side; the
+//! gate then looks at them in the records' order, and what it refuses is asked for anew, side by side again, until
+//! all have passed or given up. The next window's first wordings are fetched meanwhile: they depend on nothing that
+//! was accepted. So every question follows from the records alone, whatever answers first, and a run that is stopped
+//! and started again asks the same questions.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, future::try_join, stream};
+
+use super::{Event, Job, collect::is_about_the_item};
+use crate::{
+    caption::Linter,
+    dataset::decode_image,
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    store::Key,
+    types::{Caption, CaptionRequest, Crop, Fault, LintRule, NoCaption, Outcome, Record, Usage},
+};
+
+/// Records of one window.
+const WINDOW: usize = 128;
+/// How often a caption is asked for before the record is given up.
+const ATTEMPTS: u32 = 6;
+/// How often a caption is asked for where only variety is missing; then the least worn wording is taken.
+const VARIETY_ATTEMPTS: u32 = 3;
+
+/// A caption, or why this record gets none.
+type Settled = std::result::Result<Caption, (NoCaption, String)>;
+
+/// A record that waits for the gate.
+struct Pending {
+    /// Its place in the window.
+    at: usize,
+    attempt: u32,
+    answer: Result<Caption>,
+    /// The best wording so far that breaks rules of variety alone.
+    spare: Option<Caption>,
+}
+
+/// What to ask next.
+struct Question {
+    at: usize,
+    attempt: u32,
+    refusal: Option<String>,
+    spare: Option<Caption>,
+}
+
+/// Captions the kept records and marks those that get no caption. Gives what all answers cost.
+pub(super) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> {
+    let kept: Vec<usize> = (0..records.len()).filter(|&i| records[i].is_kept()).collect();
+    let mut rules = job.lint.clone();
+    // Everybody of the film counts as the cast: a name that was never heard of cannot be told from a word.
+    rules.know(records.iter().filter_map(Record::character).map(str::to_owned).collect::<BTreeSet<_>>());
+    let mut linter = Linter::new(rules, kept.len());
+    let mut usage = Usage::default();
+    let mut settled: Vec<Settled> = Vec::with_capacity(kept.len());
+    {
+        let windows: Vec<Vec<&Record>> =
+            kept.chunks(WINDOW).map(|window| window.iter().map(|&i| &records[i]).collect()).collect();
+        let mut waiting = first(job, windows.first()).await?;
+        for (number, window) in windows.iter().enumerate() {
+            let gate = settle(job, window, waiting, &mut linter, &mut usage);
+            let (done, next) = try_join(gate, first(job, windows.get(number + 1))).await?;
+            waiting = next;
+            settled.extend(done);
+            let done = settled.len() as u64;
+            job.observer.notify(&Event::Captioned { done, total: kept.len() as u64 });
+        }
+    }
+    for (&i, answer) in kept.iter().zip(settled) {
+        match answer {
+            Ok(caption) => records[i].caption = Some(caption),
+            Err((why, reason)) => records[i].outcome = Outcome::Uncaptioned { why, reason },
+        }
+    }
+    Ok(usage)
+}
+
+/// First wordings of a window.
+async fn first(job: &Job, window: Option<&Vec<&Record>>) -> Result<Vec<Pending>> {
+    let Some(window) = window else { return Ok(Vec::new()) };
+    let questions = (0..window.len()).map(|at| Question { at, attempt: 0, refusal: None, spare: None });
+    ask_all(job, window, questions.collect()).await
+}
+
+/// Asks side by side; the answers come in the order of the questions. Errors that concern the whole run end it.
+async fn ask_all(job: &Job, window: &[&Record], questions: Vec<Question>) -> Result<Vec<Pending>> {
+    stream::iter(questions)
+        .map(|Question { at, attempt, refusal, spare }| async move {
+            let request = request(job, window[at], attempt, refusal).await?;
+            match job.captioner.caption(&request).await.at(Stage::Caption) {
+                Err(e) if !is_about_the_item(&e) => Err(e),
+                answer => Ok(Pending { at, attempt, answer, spare }),
+            }
+        })
+        .buffered(job.limits.captions_in_flight)
+        .try_collect()
+        .await
+}
+
+async fn request(
+    job: &Job,
+    record: &Record,
+    attempt: u32,
+    refusal: Option<String>,
+) -> Result<CaptionRequest> {
+    let Some(crop) = &record.crop else {
+        return Err(Error::internal(format!("record {} is kept without an image", record.id)));
+    };
+    let body = job.store.get(&Key::new(crop.image.as_str())?).await.at(Stage::Caption)?;
+    let id = record.id.clone();
+    let image = crate::blocking(move || decode_image(&body, &id)).await?;
+    Ok(CaptionRequest {
+        record: record.id.clone(),
+        crop: Crop { rect: crop.rect, scale: crop.scale, image: image.into() },
+        subjects: record.subjects.clone(),
+        attempt,
+        refusal,
+    })
+}
+
+/// Brings a window through the gate, in rounds.
+async fn settle(
+    job: &Job,
+    window: &[&Record],
+    mut waiting: Vec<Pending>,
+    linter: &mut Linter,
+    usage: &mut Usage,
+) -> Result<Vec<Settled>> {
+    let mut settled: Vec<Option<Settled>> = window.iter().map(|_| None).collect();
+    while !waiting.is_empty() {
+        let mut again = Vec::new();
+        for pending in waiting {
+            let at = pending.at;
+            let names: Vec<&str> = window[at].subjects.iter().map(|s| s.character.as_str()).collect();
+            *usage += pending.answer.as_ref().map_or_else(Error::usage, |caption| caption.usage);
+            match judge(pending, &names, linter) {
+                Ok(answer) => settled[at] = Some(answer),
+                Err(question) => again.push(question),
+            }
+        }
+        waiting = ask_all(job, window, again).await?;
+    }
+    Ok(settled.into_iter().flatten().collect())
+}
+
+/// Accepts an answer, gives the record up, or asks anew.
+fn judge(pending: Pending, names: &[&str], linter: &mut Linter) -> std::result::Result<Settled, Question> {
+    let Pending { at, attempt, answer, mut spare } = pending;
+    let attempt = attempt + 1;
+    let (mut limit, why, reason) = match answer {
+        Ok(mut caption) => {
+            let faults = linter.check(&caption.text, names);
+            if faults.is_empty() {
+                linter.accept(&caption.text, names);
+                return Ok(Ok(caption));
+            }
+            let reason = in_words(&faults, linter);
+            if !faults.iter().any(|f| f.rule.is_strict()) {
+                caption.faults = faults;
+                if spare.as_ref().is_none_or(|s| caption.faults.len() < s.faults.len()) {
+                    spare = Some(caption);
+                }
+            }
+            (ATTEMPTS, NoCaption::Unfit, reason)
+        }
+        // Asking the same model about the same picture again only costs; it has had its gentler prompt already.
+        Err(e) if e.kind() == ErrorKind::ContentFiltered => (0, NoCaption::Refused, e.to_string()),
+        Err(e) => (ATTEMPTS, NoCaption::Failed, e.to_string()),
+    };
+    if spare.is_some() {
+        limit = limit.min(VARIETY_ATTEMPTS);
+    }
+    if attempt < limit {
+        return Err(Question { at, attempt, refusal: Some(reason), spare });
+    }
+    // Others were accepted since: the spare wording may have become theirs.
+    let taken = spare.and_then(|mut caption| {
+        caption.faults = linter.check(&caption.text, names);
+        (!caption.faults.iter().any(|f| f.rule.is_strict())).then_some(caption)
+    });
+    Ok(match taken {
+        Some(caption) => {
+            linter.accept(&caption.text, names);
+            Ok(caption)
+        }
+        None => Err((why, format!("no usable caption in {attempt} tries: {reason}"))),
+    })
+}
+
+/// Why a text was refused, and what is used up already.
+fn in_words(faults: &[Fault], linter: &Linter) -> String {
+    let mut reason = faults.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; ");
+    let worn = linter.worn_openers();
+    if faults.iter().any(|f| f.rule == LintRule::WornOpener) && !worn.is_empty() {
+        let list: Vec<String> = worn.iter().map(|opener| format!("“{opener}”")).collect();
+        reason += &format!("; do not begin with {}", list.join(", "));
+    }
+    reason
+}
