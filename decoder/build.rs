@@ -14,8 +14,22 @@ use std::{
     process::Command,
 };
 
-const SOURCES: [&str; 9] =
-    ["main", "wire", "request", "input", "convert", "sandbox", "plain", "plan", "pictures"];
+const SOURCES: [&str; 14] = [
+    "main",
+    "wire",
+    "request",
+    "bytes",
+    "remote",
+    "complaints",
+    "input",
+    "shape",
+    "describe",
+    "convert",
+    "sandbox",
+    "plain",
+    "plan",
+    "pictures",
+];
 
 const DEMUXERS: &str = "mov,matroska,mpegts,mpegps,mpegvideo,avi,flv,ogg,gif,h264,hevc,m4v,ivf,asf,mxf,\
                         yuv4mpegpipe,mp3,wav,flac,aac";

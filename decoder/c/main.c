@@ -82,7 +82,7 @@ static enum outcome decode(struct run *run, struct failure *failure)
     enum outcome outcome = OUTCOME_PLAIN;
     if (run->request.policy == POLICY_PROBE)
         return OUTCOME_DONE;
-    if (!run->request.plain && run->input.seekable) {
+    if (!run->request.plain && run->input.bytes.seekable) {
         outcome = decode_by_plan(run, failure);
         if (outcome == OUTCOME_PLAIN) {
             run->first_pts = AV_NOPTS_VALUE;
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     enum outcome outcome = OUTCOME_FAILED;
     if (request_parse(&run.request, argc, argv, &wrong)) {
         fail(&failure, "request", "this request is not understood: %.200s", wrong);
-    } else if (input_find(&run.input, &failure) == 0) {
+    } else if (bytes_find(&run.input.bytes, &run.request, &failure) == 0) {
         complaints_install();
         run.next_sample = run.request.skip;
         widen_pipe();

@@ -79,6 +79,7 @@ int request_parse(struct request *r, int argc, char **argv, const char **error)
                           .workers = 1,
                           .track = -1,
                           .max_pixels = 1 << 28,
+                          .remote_size = -1,
                           .sandbox = 1};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i];
@@ -144,6 +145,9 @@ int request_parse(struct request *r, int argc, char **argv, const char **error)
             if (number(value, 0, INT64_MAX, &v))
                 return -1;
             r->cpu_seconds = (uint64_t)v;
+        } else if (IS("--remote")) {
+            if (number(value, 0, INT64_MAX, &r->remote_size))
+                return -1;
         } else if (IS("--plain")) {
             r->plain = 1;
         } else if (IS("--no-sandbox")) {

@@ -28,6 +28,7 @@ struct request {
     int track; /* -1: the default one, otherwise the index among the video streams */
     int64_t max_pixels;
     uint64_t memory_bytes, cpu_seconds; /* 0: no limit */
+    int64_t remote_size; /* the parent answers for the film's bytes, so many; -1: standard input holds them */
     int sandbox;
 };
 

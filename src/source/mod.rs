@@ -1,12 +1,15 @@
 //! Films as ordered frames: the trait, which frames to take, and sources that need no decoder.
 
 mod folder;
+mod range;
 mod sampling;
 
 use async_trait::async_trait;
 pub use folder::ImageFolder;
 pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
+pub(crate) use range::read_exactly;
+pub use range::{BytesReader, RangeReader};
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{

@@ -38,8 +38,12 @@ impl Decoder {
         }
     }
 
-    /// Starts the program on an open film.
-    pub(super) fn start(&self, film: File, arguments: &[OsString]) -> Result<(Running, ChildStdout)> {
+    /// Starts the program on an open film, or on a socket over which the film's bytes can be asked for.
+    pub(super) fn start(
+        &self,
+        film: impl Into<Stdio>,
+        arguments: &[OsString],
+    ) -> Result<(Running, ChildStdout)> {
         let fail = |path: &Path, e: std::io::Error| {
             Error::new(ErrorKind::Config, format!("cannot start the film decoder {}: {e}", path.display()))
                 .with_source(e)
@@ -108,6 +112,20 @@ impl Drop for Running {
             self.stop();
         }
     }
+}
+
+/// Two ends of a line between this process and the program: one becomes its standard input.
+#[cfg(unix)]
+pub(super) fn socket_pair() -> Result<(Stdio, std::os::unix::net::UnixStream)> {
+    let (theirs, ours) = std::os::unix::net::UnixStream::pair().map_err(|e| {
+        Error::new(ErrorKind::Unavailable, format!("no line to the film decoder: {e}")).with_source(e)
+    })?;
+    Ok((Stdio::from(std::os::fd::OwnedFd::from(theirs)), ours))
+}
+
+#[cfg(not(unix))]
+pub(super) fn socket_pair() -> Result<(Stdio, File)> {
+    Err(Error::new(ErrorKind::Unsupported, "films that lie elsewhere can only be read on Unix systems"))
 }
 
 #[cfg(unix)]

@@ -2,6 +2,8 @@
 //!
 //! The clips of `tests/fixtures/video` show their picture's number, so these tests ask no second decoder.
 
+mod remote;
+
 use std::{
     fs,
     path::{Path, PathBuf},
