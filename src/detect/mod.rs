@@ -1,10 +1,12 @@
 //! Finding the characters of the cast in frames.
 
+mod nearest;
 mod palette;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use nearest::NearestReference;
 pub use palette::{PaletteDetector, Reference};
 
 use crate::{

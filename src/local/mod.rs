@@ -1,4 +1,6 @@
-//! What runs on this machine: decoding films.
+//! What runs on this machine: decoding films, models of the user's own.
 
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(feature = "video")]
 pub mod video;
