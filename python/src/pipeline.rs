@@ -49,12 +49,12 @@ impl Plan {
             None => CosineDeduper::default(),
         };
         plan.cast.check()?;
-        let shared = Shared { cast: plan.cast };
+        let (shared, embedder) = Shared::open(plan.cast, &plan.embedder).await?;
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
             .detect(plan.detector.open(&shared).await?)
             .crop(plan.crop)
-            .dedupe(plan.embedder.open(&shared).await?, Arc::new(deduper.keep(plan.keep)))
+            .dedupe(embedder, Arc::new(deduper.keep(plan.keep)))
             .caption(plan.captioner.open(&shared).await?)
             .lint(LintRules::for_cast(&shared.cast)))
     }

@@ -1,5 +1,6 @@
 //! From settings to a pipeline: the only place that knows which implementations there are.
 
+mod onnx;
 mod providers;
 
 use std::{
@@ -9,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared};
+pub use self::{
+    onnx::{OnnxDetectorChoice, OnnxEmbedderChoice},
+    providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared},
+};
 use crate::{
     caption::LintRules,
     crop::CropPolicy,
@@ -100,12 +104,12 @@ impl Config {
             None => CosineDeduper::default(),
         };
         self.crop.validate()?;
-        let shared = Shared { cast: Cast::load(&self.cast)? };
+        let (shared, embedder) = Shared::open(Cast::load(&self.cast)?, &self.embedder).await?;
         Ok(Pipeline::film(&self.film)?
             .sample(sampling)
             .detect(self.detector.open(&shared).await?)
             .crop(self.crop.clone())
-            .dedupe(self.embedder.open(&shared).await?, Arc::new(deduper.keep(self.keep)))
+            .dedupe(embedder, Arc::new(deduper.keep(self.keep)))
             .caption(self.captioner.open(&shared).await?)
             .lint(LintRules::for_cast(&shared.cast))
             .store(open_store(&self.out)?))

@@ -1,6 +1,7 @@
 //! Which implementation does a stage's work: the choices that the command line, configuration files and Python share.
 //!
-//! In JSON and TOML a choice is written `{"palette": {}}`; where every option has a default, the name alone does.
+//! In JSON and TOML a choice is written `{"palette": {}}`; on the command line its name does, as far as every option has
+//! a default, and `onnx:yolo.onnx` names a model.
 
 // Services are reached asynchronously; a build without any waits for nothing.
 #![allow(clippy::unused_async)]
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::references;
+use super::{OnnxDetectorChoice, OnnxEmbedderChoice, references};
 use crate::{
     caption::{Captioner, MeasuredCaptioner},
     detect::{CharacterDetector, PaletteDetector},
@@ -23,6 +24,23 @@ use crate::{
 pub struct Shared {
     /// Who is in the film.
     pub cast: Cast,
+    /// An embedder that sees who somebody is, where the job has one: detectors that know only kinds name with it.
+    pub identity: Option<Arc<dyn Embedder>>,
+}
+
+impl Shared {
+    /// What the implementations of a job on this cast share, and the job's embedder.
+    ///
+    /// # Errors
+    /// As [`EmbedderChoice::open`].
+    pub async fn open(cast: Cast, embedder: &EmbedderChoice) -> Result<(Self, Arc<dyn Embedder>)> {
+        let mut shared = Self { cast, identity: None };
+        let opened = embedder.open(&shared).await?;
+        if embedder.sees_identity() {
+            shared.identity = Some(Arc::clone(&opened));
+        }
+        Ok((shared, opened))
+    }
 }
 
 /// Who finds and names the characters.
@@ -32,6 +50,8 @@ pub struct Shared {
 pub enum DetectorChoice {
     /// [`PaletteDetector`]: by the colours of reference pictures.
     Palette {},
+    /// A model of the user's own.
+    Onnx(OnnxDetectorChoice),
 }
 
 impl Default for DetectorChoice {
@@ -53,6 +73,12 @@ impl DetectorChoice {
     /// # Ok::<(), picchu::Error>(())
     /// ```
     pub fn named(name: &str) -> Result<Self> {
+        if let Some(model) = name.strip_prefix("onnx:") {
+            return Ok(Self::Onnx(OnnxDetectorChoice {
+                model: model.into(),
+                ..OnnxDetectorChoice::default()
+            }));
+        }
         named(name, "detector")
     }
 
@@ -63,6 +89,7 @@ impl DetectorChoice {
     pub async fn open(&self, shared: &Shared) -> Result<Arc<dyn CharacterDetector>> {
         match self {
             Self::Palette {} => Ok(Arc::new(PaletteDetector::new(references(&shared.cast)?)?)),
+            Self::Onnx(choice) => choice.open(shared).await,
         }
     }
 }
@@ -74,6 +101,8 @@ impl DetectorChoice {
 pub enum EmbedderChoice {
     /// [`LayoutEmbedder`]: from pixels alone.
     Layout {},
+    /// A model of the user's own.
+    Onnx(OnnxEmbedderChoice),
 }
 
 impl Default for EmbedderChoice {
@@ -88,7 +117,18 @@ impl EmbedderChoice {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is none, or whose options have no defaults.
     pub fn named(name: &str) -> Result<Self> {
+        if let Some(model) = name.strip_prefix("onnx:") {
+            return Ok(Self::Onnx(OnnxEmbedderChoice {
+                model: model.into(),
+                ..OnnxEmbedderChoice::default()
+            }));
+        }
         named(name, "embedder")
+    }
+
+    /// Whether its vectors tell who somebody is, not only what a picture looks like.
+    fn sees_identity(&self) -> bool {
+        matches!(self, Self::Onnx(_))
     }
 
     /// The embedder.
@@ -98,6 +138,7 @@ impl EmbedderChoice {
     pub async fn open(&self, _shared: &Shared) -> Result<Arc<dyn Embedder>> {
         match self {
             Self::Layout {} => Ok(Arc::new(LayoutEmbedder::new())),
+            Self::Onnx(choice) => choice.open().await,
         }
     }
 }

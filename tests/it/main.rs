@@ -6,6 +6,10 @@ mod architecture;
 mod build_command;
 mod conformance;
 mod dedupe;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_file;
 mod pipeline;
 #[cfg(feature = "video")]
 mod video;

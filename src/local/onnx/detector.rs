@@ -12,7 +12,7 @@ use super::{
     metadata,
     model::Model,
     network::{Defaults, Network, PictureAnswer},
-    spec::{Fit, ModelKind, ModelSpec, Resample},
+    spec::{Fit, ModelKind, ModelSpec, Names, Resample},
 };
 use crate::{
     blocking,
@@ -194,10 +194,12 @@ fn kind(model: &Model, spec: &ModelSpec) -> Result<ModelKind> {
 
 /// The classes' names, from the description or else from the model.
 fn names(model: &Model, spec: &ModelSpec, kind: ModelKind) -> Result<Vec<String>> {
-    let told = model.metadata("names").as_deref().and_then(metadata::names).map(super::spec::Names::Map);
+    let told = model.metadata("names").as_deref().and_then(metadata::names);
     let names = match (&spec.names, told) {
         (Some(names), _) => names.list()?,
-        (None, Some(told)) => told.list()?,
+        (None, Some(told)) => {
+            Names::Map(told.into_iter().map(|(number, name)| (number.to_string(), name)).collect()).list()?
+        }
         (None, None) => {
             return Err(Error::invalid(format!(
                 "the model does not tell the names of its classes; say \"names\": [\"…\"] in the description ({})",

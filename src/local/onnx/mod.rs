@@ -62,7 +62,9 @@ impl OnnxOptions {
         self
     }
 
+    /// The description of a model whose file is there.
     fn description(&self) -> Result<ModelSpec> {
+        model::check_file(&self.model)?;
         match &self.spec {
             Some(spec) => spec.check().map(|()| spec.clone()),
             None => ModelSpec::beside(&self.model),

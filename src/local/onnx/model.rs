@@ -48,7 +48,6 @@ pub(super) struct Answer {
 impl Model {
     pub(super) fn load(runtime: &OnnxRuntime, options: &OnnxOptions, spec: &ModelSpec) -> Result<Self> {
         let path = options.model.clone();
-        check_file(&path)?;
         let hash = hash(&path)?;
         let threads = match options.threads {
             Some(threads) => threads,
@@ -116,7 +115,8 @@ impl Model {
     }
 }
 
-fn check_file(path: &Path) -> Result<()> {
+/// Refuses what cannot be a model before it is read.
+pub(super) fn check_file(path: &Path) -> Result<()> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if ["pt", "pth", "safetensors", "ckpt", "engine", "bin"].contains(&ending.as_str()) {
         return Err(Error::new(

@@ -131,8 +131,8 @@ pub enum Pool {
 pub enum Names {
     /// In the order of the classes.
     List(Vec<String>),
-    /// By number; every number from 0 must be there.
-    Map(BTreeMap<usize, String>),
+    /// By number, as JSON writes it; every number from 0 must be there.
+    Map(BTreeMap<String, String>),
 }
 
 impl Names {
@@ -144,13 +144,19 @@ impl Names {
         let names = match self {
             Self::List(names) => names.clone(),
             Self::Map(names) => {
-                let gap = names.keys().enumerate().find(|(expected, number)| expected != *number);
-                if let Some((expected, _)) = gap {
-                    return Err(Error::invalid(format!(
-                        "names has no class {expected}; number them from 0 on"
-                    )));
+                let mut numbered = BTreeMap::new();
+                for (number, name) in names {
+                    let class: usize = number.parse().map_err(|_| {
+                        Error::invalid(format!(
+                            "names has the class {number:?}; number the classes from 0 on"
+                        ))
+                    })?;
+                    numbered.insert(class, name.clone());
                 }
-                names.values().cloned().collect()
+                if let Some(gap) = (0..numbered.len()).find(|class| !numbered.contains_key(class)) {
+                    return Err(Error::invalid(format!("names has no class {gap}; number them from 0 on")));
+                }
+                numbered.into_values().collect()
             }
         };
         if names.is_empty() || names.len() > MAX_WIDTH {
@@ -330,6 +336,7 @@ mod tests {
             (r#"{"default_min_similarity":1.2}"#, "default_min_similarity"),
             (r#"{"names":[]}"#, "names"),
             (r#"{"names":{"0":"a","2":"b"}}"#, "no class 1"),
+            (r#"{"names":{"cat":"0"}}"#, "the class \"cat\""),
         ] {
             let error = parse(json).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{json}");
@@ -342,5 +349,8 @@ mod tests {
         let list = parse(r#"{"names":["cat","dog"]}"#).unwrap().names.unwrap();
         let map = parse(r#"{"names":{"1":"dog","0":"cat"}}"#).unwrap().names.unwrap();
         assert_eq!(list.list().unwrap(), map.list().unwrap());
+        let many: Vec<String> = (0..12).map(|n| format!("\"{n}\":\"class {n}\"")).collect();
+        let many = parse(&format!("{{\"names\":{{{}}}}}", many.join(","))).unwrap().names.unwrap();
+        assert_eq!(many.list().unwrap()[10], "class 10", "by number, not by letters");
     }
 }
