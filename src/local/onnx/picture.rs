@@ -157,16 +157,16 @@ pub(super) mod tests {
         preparation.scale = 1.0 / 255.0;
         preparation.mean = [0.5, 0.25, 0.0];
         preparation.std = [0.5, 1.0, 2.0];
-        let mut input = vec![0.0; 6];
-        preparation.write(&picture, &mut input);
-        assert_eq!(input, [1.0, -1.0, -0.25, 0.75, 0.0, 0.1]);
+        let is = |preparation: Preparation, expected: [f32; 6]| {
+            let mut input = vec![0.0; 6];
+            preparation.write(&picture, &mut input);
+            assert!(input.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{input:?}");
+        };
+        is(preparation, [1.0, -1.0, -0.25, 0.75, 0.0, 0.1]);
         preparation.layout = Layout::Nhwc;
-        preparation.write(&picture, &mut input);
-        assert_eq!(input, [1.0, -0.25, 0.0, -1.0, 0.75, 0.1]);
+        is(preparation, [1.0, -0.25, 0.0, -1.0, 0.75, 0.1]);
         preparation.color = Channels::Bgr;
-        preparation.write(&picture, &mut input);
-        let expected = [-1.0, -0.25, 0.5, -0.6, 0.75, 0.0];
-        assert!(input.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{input:?}");
+        is(preparation, [-1.0, -0.25, 0.5, -0.6, 0.75, 0.0]);
     }
 
     #[test]

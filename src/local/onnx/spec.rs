@@ -321,7 +321,7 @@ mod tests {
     fn wrong_descriptions_name_the_field() {
         for (json, field) in [
             ("", "not the description"),
-            ("[]", "not the description"),
+            ("3", "not the description"),
             (r#"{"kind":"yolo"}"#, "yolo-raw"),
             (r#"{"stride":32}"#, "stride"),
             (r#"{"size":[0,224]}"#, "size"),
