@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use image::{
-    RgbImage,
+    ExtendedColorType, ImageEncoder, RgbImage,
+    codecs::png::{self, CompressionType, PngEncoder},
     imageops::{FilterType, resize},
 };
 
 use super::Plan;
-use crate::types::{Crop, Frame};
+use crate::{
+    error::{Error, Result},
+    types::{Crop, Frame},
+};
 
 /// Cuts a planned picture from its frame. The pixels are copied as they are; only a plan with another
 /// [`scale`](Plan::scale) than 1 resamples them (`CatmullRom` to enlarge, `Lanczos3` to shrink).
@@ -41,6 +45,15 @@ fn copy(from: &RgbImage, plan: &Plan) -> RgbImage {
         to.copy_from_slice(&row[columns.clone()]);
     }
     window
+}
+
+/// A picture as a PNG file. Equal pictures give equal files: a dataset names its images by their hash.
+pub(crate) fn to_png(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    PngEncoder::new_with_quality(&mut body, CompressionType::Fast, png::FilterType::Adaptive)
+        .write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8)
+        .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
+    Ok(body)
 }
 
 #[cfg(test)]

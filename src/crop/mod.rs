@@ -24,6 +24,7 @@ mod quality;
 mod subjects;
 
 pub use cut::cut;
+pub(crate) use cut::to_png;
 pub use policy::{CropPolicy, Plan, Unfit};
 pub use quality::{TRAINING_SIDE, measure};
 pub use subjects::{MIN_INSIDE, subjects_in};

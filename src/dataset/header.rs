@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::HEADER;
+use super::{HEADER, Source};
 use crate::{
     crop::CropPolicy,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::Sampling,
     store::{Key, Store, get_opt},
-    types::{Gap, MediaInfo, ProviderInfo, Usage},
+    types::{Gap, MediaInfo, ProviderInfo, Record, Usage},
 };
 
 /// Version of the dataset's layout. Readers refuse later ones.
@@ -36,6 +36,13 @@ pub struct Header {
     pub records: FileHash,
     /// `embeddings.npy` as it was written.
     pub embeddings: FileHash,
+    /// The embedder's own threshold: cosine similarity from which two crops are near-duplicates, unless somebody
+    /// chose another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_min_similarity: Option<f64>,
+    /// The datasets that it was merged from, if it was; `film` and `settings` then stand for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
 }
 
 /// The film of a dataset.
@@ -108,6 +115,24 @@ pub struct Counts {
     pub failed: u64,
     /// Kept images in which each character appears, by name.
     pub characters: std::collections::BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// Counts the records anew; what is known of the frames stays.
+    pub(crate) fn recount(&mut self, records: &[Record]) {
+        let of = |name: &str| records.iter().filter(|r| r.outcome.as_str() == name).count() as u64;
+        self.records = records.len() as u64;
+        self.kept = of("kept");
+        self.duplicates = of("duplicate");
+        self.unsure = of("unsure");
+        self.skipped = of("skipped");
+        self.uncaptioned = of("uncaptioned");
+        self.failed = of("failed");
+        self.characters.clear();
+        for subject in records.iter().filter(|r| r.is_kept()).flat_map(|r| &r.subjects) {
+            *self.characters.entry(subject.character.clone()).or_default() += 1;
+        }
+    }
 }
 
 /// A file's hash and size.

@@ -7,14 +7,21 @@
 //!   images/…            the crops; names carry a hash, files are never overwritten
 //!   embeddings.npy      float32 rows, aligned with the records that have one
 //!   reviews.jsonl       people's decisions, only ever appended to
+//!   split.json          which shots are held out of training, where that was decided
 //!   contact-sheet.html  the result at a glance
 //! ```
 
 mod contact_sheet;
 pub mod export;
 mod header;
+mod lineage;
 mod lines;
+mod merge;
 mod npy;
+mod picture;
+mod salvage;
+mod split;
+mod stats;
 mod validate;
 
 use std::{
@@ -28,16 +35,21 @@ use image::RgbImage;
 pub(crate) use self::{
     contact_sheet::contact_sheet,
     npy::{from_npy, to_npy},
+    picture::decode_image,
 };
 pub use self::{
     header::{Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings},
+    lineage::{Lineage, Recut},
     lines::{from_jsonl, to_jsonl},
-    validate::{Violation, validate},
+    merge::{Merged, Source, merge},
+    split::{Part, ShotId, Split, SplitOptions},
+    stats::{Advice, CharacterStats, Framing, More, Stats},
+    validate::{Complaint, Fix, Violation, validate},
 };
 use crate::{
     caption::{self, LintReport, LintRules},
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    store::{Key, Store, get_opt},
+    store::{Key, Store},
     types::{Decision, Embeddings, Outcome, Record, Review},
 };
 
@@ -45,6 +57,9 @@ pub(crate) const HEADER: &str = "picchu.json";
 pub(crate) const RECORDS: &str = "records.jsonl";
 pub(crate) const EMBEDDINGS: &str = "embeddings.npy";
 pub(crate) const REVIEWS: &str = "reviews.jsonl";
+pub(crate) const SPLIT: &str = "split.json";
+/// Who stands in reviews that mend captions without judgement.
+pub(crate) const MENDER: &str = "picchu validate --fix";
 pub(crate) const CONTACT_SHEET: &str = "contact-sheet.html";
 
 /// A finished dataset, open for reading.
@@ -54,6 +69,7 @@ pub struct Dataset {
     header: Header,
     records: Arc<[Record]>,
     reviews: Arc<BTreeMap<String, Review>>,
+    split: Option<Arc<Split>>,
 }
 
 /// An image that is good for training, with the caption that counts.
@@ -77,27 +93,8 @@ impl Dataset {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a broken one (the message names file and line) and
     /// [`Unsupported`](ErrorKind::Unsupported) for one of a later picchu.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let header = Header::read(&*store).await?.ok_or_else(|| {
-            let place = Key::new(HEADER).map(|key| store.uri(&key)).unwrap_or_default();
-            Error::new(ErrorKind::NotFound, format!("no finished dataset here: {place} does not exist"))
-                .at(Stage::Dataset)
-        })?;
-        let lines = store.get(&Key::new(RECORDS)?).await.at(Stage::Dataset)?;
-        let decisions = get_opt(&*store, &Key::new(REVIEWS)?).await.at(Stage::Dataset)?;
-        let expected = header.records.clone();
-        let (records, reviews) = crate::blocking(move || {
-            if !expected.matches(&lines) {
-                return Err(changed(RECORDS));
-            }
-            let records: Vec<Record> = from_jsonl(&lines, RECORDS)?;
-            let reviews = decisions.map_or(Ok(Vec::new()), |body| from_jsonl::<Review>(&body, REVIEWS))?;
-            Ok((records, reviews))
-        })
-        .await
-        .at(Stage::Dataset)?;
-        // Later lines win.
-        let reviews = reviews.into_iter().map(|r| (r.record.clone(), r)).collect();
-        Ok(Self { store, header, records: records.into(), reviews: Arc::new(reviews) })
+        let (dataset, damage) = Self::salvage(store).await?;
+        if damage.is_empty() { Ok(dataset) } else { Err(salvage::refuse(&damage)) }
     }
 
     /// What was run.
@@ -120,6 +117,11 @@ impl Dataset {
         self.reviews.get(id)
     }
 
+    /// The last decision about each record that somebody decided about, by id.
+    pub fn reviews(&self) -> impl Iterator<Item = &Review> {
+        self.reviews.values()
+    }
+
     /// Where the dataset lives.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -136,7 +138,8 @@ impl Dataset {
                 Some(Decision::Accept) | None => &record.caption.as_ref()?.text,
             };
             let image = &record.crop.as_ref()?.image;
-            Some(TrainingImage { record, image, caption, reviewed: review.is_some() })
+            let reviewed = review.is_some_and(|review| review.reviewer != MENDER);
+            Some(TrainingImage { record, image, caption, reviewed })
         })
     }
 
@@ -197,18 +200,6 @@ impl Dataset {
         .at(Stage::Dataset)?;
         Ok(Embeddings::from_unit_rows(&self.header.settings.embedder.model, vectors))
     }
-}
-
-/// Decodes an image of a dataset, within bounds.
-pub(crate) fn decode_image(body: &[u8], id: &str) -> Result<RgbImage> {
-    let fail = |e: &dyn std::fmt::Display| {
-        Error::new(ErrorKind::Decode, format!("the image of record {id} cannot be read: {e}"))
-            .at(Stage::Dataset)
-    };
-    let mut reader =
-        image::ImageReader::new(std::io::Cursor::new(body)).with_guessed_format().map_err(|e| fail(&e))?;
-    reader.limits(crate::source::picture_limits());
-    Ok(reader.decode().map_err(|e| fail(&e))?.into_rgb8())
 }
 
 fn changed(file: &str) -> Error {

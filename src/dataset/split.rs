@@ -46,19 +46,19 @@ pub struct Split {
     #[serde(flatten)]
     pub options: SplitOptions,
     /// The shots that are held out.
-    pub held_out_shots: BTreeSet<Shot>,
+    pub held_out_shots: BTreeSet<ShotId>,
 }
 
 /// A stretch of film between two cuts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Shot {
+pub struct ShotId {
     /// Fingerprint of the film.
     pub film: String,
     /// Number of the shot in its film.
     pub shot: u32,
 }
 
-impl Shot {
+impl ShotId {
     /// The shot of a record, where its film was cut into shots.
     pub fn of(record: &Record) -> Option<Self> {
         record.frame.shot.map(|shot| Self { film: record.film.clone(), shot })
@@ -66,7 +66,11 @@ impl Shot {
 
     /// A number that no film's order shows through.
     fn lot(&self) -> [u8; 32] {
-        Sha256::new_with_prefix(&self.film).chain_update([0]).chain_update(self.shot.to_le_bytes()).finalize().into()
+        Sha256::new_with_prefix(&self.film)
+            .chain_update([0])
+            .chain_update(self.shot.to_le_bytes())
+            .finalize()
+            .into()
     }
 }
 
@@ -97,11 +101,11 @@ impl Dataset {
         if options.held_out == 0.0 {
             return Ok(split);
         }
-        let mut shots: BTreeMap<Shot, BTreeMap<&str, usize>> = BTreeMap::new();
+        let mut shots: BTreeMap<ShotId, BTreeMap<&str, usize>> = BTreeMap::new();
         let mut left: BTreeMap<&str, usize> = BTreeMap::new();
         let mut images = 0;
         for image in self.training_images() {
-            let shot = Shot::of(image.record).ok_or_else(|| {
+            let shot = ShotId::of(image.record).ok_or_else(|| {
                 Error::invalid(format!(
                     "record {} does not know its shot, and frames of one shot must stay together; build the dataset \
                      again with this picchu",
@@ -143,7 +147,7 @@ impl Dataset {
     pub fn parts(&self) -> (Vec<(TrainingImage<'_>, Part)>, Vec<TrainingImage<'_>>) {
         let held_out = |image: &TrainingImage<'_>| {
             let shots = self.split.as_ref().map(|s| &s.held_out_shots);
-            shots.is_some_and(|shots| Shot::of(image.record).is_some_and(|shot| shots.contains(&shot)))
+            shots.is_some_and(|shots| ShotId::of(image.record).is_some_and(|shot| shots.contains(&shot)))
         };
         let cap = self.split.as_ref().and_then(|s| s.options.cap).unwrap_or(usize::MAX);
         let images: Vec<_> = self.training_images().collect();
@@ -173,9 +177,9 @@ fn spread(images: &[TrainingImage<'_>], numbers: Vec<usize>, cap: usize) -> Vec<
         return numbers;
     }
     let quality = |number: usize| images[number].record.crop.as_ref().map_or(0.0, |c| c.quality.score());
-    let mut shots: BTreeMap<Option<Shot>, Vec<usize>> = BTreeMap::new();
+    let mut shots: BTreeMap<Option<ShotId>, Vec<usize>> = BTreeMap::new();
     for number in numbers {
-        shots.entry(Shot::of(images[number].record)).or_default().push(number);
+        shots.entry(ShotId::of(images[number].record)).or_default().push(number);
     }
     let mut ranked = Vec::new();
     for shot in shots.values_mut() {

@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use image::{
-    ExtendedColorType, ImageEncoder, RgbImage,
-    codecs::png::{CompressionType, FilterType, PngEncoder},
-};
 
 use super::{
     Event, Job,
@@ -259,7 +255,7 @@ fn draft(
     let others: Vec<BoundingBox> =
         detections.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, d)| d.bounding_box).collect();
     let crop = crop::cut(frame, &plan);
-    let body = encode_png(&crop.image)?;
+    let body = crop::to_png(&crop.image)?;
     let file = FileHash::of(&body);
     record.crop = Some(CropRecord {
         image: format!("images/{}-{}.png", record.id, file.short(8)),
@@ -273,14 +269,6 @@ fn draft(
     });
     record.subjects = crop::subjects_in(plan.rect, frame.width(), frame.height(), detections, number);
     Ok(Draft { record, cut: Some((crop, body)) })
-}
-
-fn encode_png(image: &RgbImage) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    PngEncoder::new_with_quality(&mut body, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8)
-        .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
-    Ok(body)
 }
 
 /// One vector a draft, `None` for drafts without a picture or whose picture was refused.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Job,
-    run::{State, open},
+    run::{State, look, open},
 };
 use crate::{error::Result, types::MediaInfo};
 
@@ -73,7 +73,7 @@ impl fmt::Display for Explanation {
 }
 
 pub(crate) async fn explain(job: &Job) -> Result<Explanation> {
-    let opening = open(job).await?;
+    let opening = open(job, look(job).await?).await?;
     let (collect, select) = match &opening.state {
         State::Finished(_) => (StageState::Done, StageState::Done),
         State::Collected => (StageState::Done, StageState::ToDo),

@@ -14,7 +14,7 @@ use crate::{
     types::{Gap, Record},
 };
 
-const WORK: &str = "work";
+pub(crate) const WORK: &str = "work";
 
 /// The journal of one film under one set of settings.
 #[derive(Debug)]

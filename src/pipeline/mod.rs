@@ -5,9 +5,11 @@
 //! at the whole set: near-duplicates are found, the kept images captioned, the dataset written. Finished batches are
 //! journaled, so a run that was stopped goes on where it was, and another threshold only selects anew.
 
+mod answers;
 mod caption;
 mod collect;
 mod event;
+mod exclusive;
 mod explain;
 mod journal;
 mod run;
@@ -191,7 +193,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Config`](ErrorKind::Config) when a stage is missing; [`AlreadyExists`](ErrorKind::AlreadyExists) when the
-    /// store holds another film's dataset; whatever ends a stage. A single frame, crop or caption that fails is
+    /// store holds another film's dataset or another run is at work in it; whatever ends a stage. A single frame, crop or caption that fails is
     /// recorded and does not end the run.
     pub async fn run(self) -> Result<Report> {
         run::run(self.complete()?).await

@@ -1,13 +1,19 @@
 //! One run: open, collect, select, write.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{
+    TryStreamExt,
+    future::{self, Either},
+};
 
 use super::{
-    Event, Job, Report, caption,
+    Event, Job, Report,
+    answers::{Answers, RememberingCaptioner, RememberingDetector, RememberingEmbedder},
+    caption,
     collect::{self, Origin},
+    exclusive::Exclusive,
     journal::{Journal, Segment},
     select,
 };
@@ -18,8 +24,8 @@ use crate::{
     },
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{Policy, Sampling},
-    store::{Key, PutMode, Store, slug},
-    types::{Embeddings, Gap, MediaInfo, Outcome, Record, Usage},
+    store::{self, Key, PutMode, Store, slug},
+    types::{Embeddings, Gap, MediaInfo, Record, Usage},
 };
 
 /// What is known before the first frame.
@@ -49,10 +55,16 @@ struct Collected {
     gaps: Vec<Gap>,
 }
 
-/// Looks at the film and at the store. Writes nothing.
-pub(crate) async fn open(job: &Job) -> Result<Opening> {
+/// Looks at the film. Writes nothing.
+pub(crate) async fn look(job: &Job) -> Result<FilmHeader> {
     let info = job.source.probe().await.at(Stage::Sample)?;
     let fingerprint = job.source.fingerprint().await.at(Stage::Sample)?;
+    Ok(FilmHeader { fingerprint, info })
+}
+
+/// Looks at the store. Writes nothing.
+pub(crate) async fn open(job: &Job, film: FilmHeader) -> Result<Opening> {
+    let FilmHeader { fingerprint, info } = film;
     let settings = Settings {
         sampling: job.sampling.clone(),
         detector: job.detector.info(),
@@ -95,12 +107,46 @@ fn journal<'a>(job: &'a Job, fingerprint: &str, settings: &Settings) -> Result<J
     Journal::new(&*job.store, &settings.hash(fingerprint)?)
 }
 
-pub(crate) async fn run(job: Job) -> Result<Report> {
-    let opening = open(&job).await?;
+/// Runs a job alone: nobody else writes into its store meanwhile.
+pub(crate) async fn run(mut job: Job) -> Result<Report> {
+    let film = look(&job).await?;
+    let lease = Arc::new(store::lock(&job.store).await.at(Stage::Dataset)?);
+    job.store = Arc::new(Exclusive { inner: job.store, lease: Arc::clone(&lease) });
+    let outcome = match future::select(pin!(run_alone(job, film)), pin!(lease.lost())).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right((lost, _)) => Err(lost.at(Stage::Dataset)),
+    };
+    if let Some(lease) = Arc::into_inner(lease) {
+        // What is done is done: a lease that cannot be given back ends by itself.
+        let _ = lease.release().await;
+    }
+    outcome
+}
+
+/// Lets nobody be asked twice, whatever becomes of this run.
+fn remember(job: &mut Job, answers: &Arc<Answers>, film: &str) {
+    let (detector, embedder, captioner) = (&job.detector, &job.embedder, &job.captioner);
+    let detector = RememberingDetector {
+        inner: Arc::clone(detector),
+        answers: Arc::clone(answers),
+        film: film.to_owned(),
+    };
+    let embedder = RememberingEmbedder { inner: Arc::clone(embedder), answers: Arc::clone(answers) };
+    let captioner = RememberingCaptioner { inner: Arc::clone(captioner), answers: Arc::clone(answers) };
+    (job.detector, job.embedder, job.captioner) =
+        (Arc::new(detector), Arc::new(embedder), Arc::new(captioner));
+}
+
+async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
+    let opening = open(&job, film).await?;
     let Opening { film, settings, selection, expected_frames, state } = opening;
     job.observer.notify(&Event::Opened { film: film.info.clone(), expected_frames });
     let contact_sheet_uri = job.store.uri(&Key::new(CONTACT_SHEET)?);
 
+    if !matches!(state, State::Finished(_)) {
+        let answers = Answers::open(&job.store).await?;
+        remember(&mut job, &answers, &film.fingerprint);
+    }
     let mut collected = match state {
         State::Finished(header) => {
             tidy(&job).await?;
@@ -136,7 +182,7 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
     select::reset(&mut collected.records);
     select::dedupe(&job, &mut collected.records, &collected.vectors).await?;
     let usage = caption::caption(&job, &mut collected.records).await?;
-    count(&mut collected.counts, &collected.records);
+    collected.counts.recount(&collected.records);
 
     let header = Header {
         schema_version: SCHEMA_VERSION,
@@ -148,6 +194,8 @@ pub(crate) async fn run(job: Job) -> Result<Report> {
         usage,
         records: FileHash::default(),
         embeddings: FileHash::default(),
+        default_min_similarity: Some(job.embedder.default_min_similarity()),
+        sources: Vec::new(),
     };
     let (records, vectors) = (collected.records, collected.vectors);
     let (header, records, files) = crate::blocking(move || {
@@ -235,21 +283,6 @@ fn gather(job: &Job, segments: Vec<Segment>) -> Result<Collected> {
     let vectors = select::matrix(rows, job.embedder.dimensions())?;
     let vectors = Embeddings::from_unit_rows(&job.embedder.info().model, vectors);
     Ok(Collected { records, vectors, counts, gaps })
-}
-
-fn count(counts: &mut Counts, records: &[Record]) {
-    let of = |name: &str| records.iter().filter(|r| r.outcome.as_str() == name).count() as u64;
-    counts.records = records.len() as u64;
-    counts.kept = of("kept");
-    counts.duplicates = of("duplicate");
-    counts.unsure = of("unsure");
-    counts.skipped = of("skipped");
-    counts.uncaptioned = of("uncaptioned");
-    counts.failed = of("failed");
-    counts.characters.clear();
-    for subject in records.iter().filter(|r| r.outcome == Outcome::Kept).flat_map(|r| &r.subjects) {
-        *counts.characters.entry(subject.character.clone()).or_default() += 1;
-    }
 }
 
 /// How many frames a sampling gives, as far as the film tells its length.

@@ -12,11 +12,16 @@ use futures::{
     stream::{self, BoxStream},
 };
 
-use super::{Key, ObjectMeta, PutMode, Store};
+use super::{
+    Key, Lease, ObjectMeta, PutMode, Store,
+    lease::{FileLock, taken},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Beginning of the names of files that are being written; [`Store::list`] leaves them out.
 const TEMPORARY: &str = ".picchu-";
+/// The file that is locked while somebody writes into the folder.
+const LOCK: &str = ".picchu-lock";
 
 /// Objects as files in a folder: `images/a.png` is that file below the root.
 ///
@@ -80,6 +85,45 @@ fn put(path: &Path, body: &[u8], mode: PutMode) -> Result<()> {
             outcome => return outcome,
         }
     }
+}
+
+/// Locks the folder, or tells that its file system knows no locks.
+fn lock_folder(root: &Path) -> Result<Option<Lease>> {
+    std::fs::create_dir_all(root).map_err(|e| Error::io("create the folder", root, e))?;
+    let path = root.join(LOCK);
+    loop {
+        let file = std::fs::File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|e| Error::io("write", &path, e))?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path) => return Ok(Some(Lease::file(FileLock { file, path }))),
+            // The last holder removed this file just now.
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(taken(&root.display().to_string(), "another run"));
+            }
+            Err(std::fs::TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+                return Ok(None);
+            }
+            Err(std::fs::TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
+        }
+    }
+}
+
+/// Whether an open file is still the one that the path names.
+#[cfg(unix)]
+fn is_at(file: &std::fs::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &std::fs::File, _: &Path) -> bool {
+    true
 }
 
 fn walk(root: &Path, below: &str, found: &mut Vec<ObjectMeta>) -> Result<()> {
@@ -158,6 +202,11 @@ impl Store for FsStore {
             Err(e) => stream::iter([Err(e)]).boxed(),
         })
         .boxed()
+    }
+
+    async fn try_lock(&self) -> Result<Option<Lease>> {
+        let root = self.root.clone();
+        crate::blocking(move || lock_folder(&root)).await
     }
 
     fn uri(&self, key: &Key) -> String {

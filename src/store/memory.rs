@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use async_trait::async_trait;
@@ -12,13 +12,14 @@ use futures::{
     stream::{self, BoxStream},
 };
 
-use super::{Key, ObjectMeta, PutMode, Store};
+use super::{Key, Lease, ObjectMeta, PutMode, Store};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Objects in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     objects: Arc<Mutex<BTreeMap<Key, Bytes>>>,
+    locked: Arc<AtomicBool>,
 }
 
 impl MemoryStore {
@@ -62,6 +63,10 @@ impl Store for MemoryStore {
             .map(|(key, body)| Ok(ObjectMeta { key: key.clone(), size_bytes: body.len() as u64 }))
             .collect();
         stream::iter(found).boxed()
+    }
+
+    async fn try_lock(&self) -> Result<Option<Lease>> {
+        Lease::flag(&self.locked, "this store in memory").map(Some)
     }
 
     fn uri(&self, key: &Key) -> String {

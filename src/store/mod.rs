@@ -2,7 +2,10 @@
 
 mod fs;
 mod key;
+mod lease;
 mod memory;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +14,7 @@ use futures::stream::BoxStream;
 pub use self::{
     fs::{FsStore, write_file},
     key::{Key, slug},
+    lease::{LEASE, Lease, lock},
     memory::MemoryStore,
 };
 use crate::error::Result;
@@ -64,6 +68,21 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// The objects whose keys begin with `prefix` and a slash, or all, ordered by key.
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>>;
+
+    /// Excludes other writers by the store's own means; `None` where it has none, so that objects must do.
+    /// [`lock`] does either.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) while somebody else is writing.
+    async fn try_lock(&self) -> Result<Option<Lease>> {
+        Ok(None)
+    }
+
+    /// How long a lease that consists of an object lasts without being renewed: as long a crashed run keeps others
+    /// waiting.
+    fn lease_length(&self) -> Duration {
+        LEASE
+    }
 
     /// Where an object lives, for people and for services: a path or an address.
     fn uri(&self, key: &Key) -> String;

@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    store::{Key, ObjectMeta, PutMode, Store},
+    store::{Key, Lease, ObjectMeta, PutMode, Store},
 };
 
 /// A store that fails from its n-th write on, like a disk that is full or a process that is killed.
@@ -54,6 +54,10 @@ impl Store for FaultyStore {
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list(prefix)
+    }
+
+    async fn try_lock(&self) -> Result<Option<Lease>> {
+        self.inner.try_lock().await
     }
 
     fn uri(&self, key: &Key) -> String {

@@ -5,6 +5,7 @@
 mod architecture;
 mod build_command;
 mod conformance;
+mod dataset;
 mod dedupe;
 #[cfg(feature = "onnx")]
 mod onnx;

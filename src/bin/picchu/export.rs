@@ -1,45 +1,91 @@
 //! `picchu export`: from a dataset to what a trainer reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use picchu::{
-    Result,
+    Error, ErrorKind, Result,
     config::open_store,
-    dataset::{Dataset, export::nova},
+    dataset::{
+        Dataset,
+        export::{self, Exported, Options, formats, nova},
+    },
     store::{PutMode, write_file},
 };
 
+use crate::output::to_json;
+
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The dataset.
+    /// The dataset: a folder or an address.
     dataset: PathBuf,
     /// Which trainer reads it.
-    #[arg(long)]
-    to: Format,
-    /// Where the dataset's files will lie, for example `s3://bucket/film`.
+    #[arg(long, value_parser = format_name, value_name = "FORMAT", help = formats_help("Which trainer reads it"))]
+    to: String,
+    /// The folder to write, an earlier export or nothing. Default: `exports/FORMAT` in the dataset.
+    /// For `nova`, a name that ends with `.jsonl` writes the manifest alone.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// For `nova`: where the dataset's files will lie, for example `s3://bucket/film`.
     #[arg(long, value_name = "S3_URI")]
-    uri: String,
-    /// The manifest to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    uri: Option<String>,
+    /// Where the trainer will find the folder, for its settings file. Default: where it is written.
+    #[arg(long, value_name = "PATH", conflicts_with = "uri")]
+    root: Option<String>,
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Amazon Nova Canvas fine-tuning, JSON lines.
-    Nova,
+/// The names of the formats, as arguments take them.
+pub(crate) fn format_name(name: &str) -> std::result::Result<String, String> {
+    export::format(name).map(|format| format.name().to_owned()).map_err(|e| e.message().to_owned())
+}
+
+pub(crate) fn formats_help(what: &str) -> String {
+    let names: Vec<_> = formats().iter().map(|f| f.name()).collect();
+    format!("{what}: {}", names.join(", "))
 }
 
 impl Export {
     pub(crate) async fn run(self) -> Result<()> {
         let dataset = Dataset::open(open_store(&self.dataset)?).await?;
-        let Format::Nova = self.to;
-        let manifest = nova::manifest(&dataset, &self.uri).await?;
-        write_file(&self.out, &manifest.body, PutMode::Overwrite)?;
+        if self.to == "nova" && self.uri.is_none() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "nova needs --uri: where the dataset's files will lie, for example s3://bucket/film",
+            ));
+        }
+        if let (Some(out), Some(uri)) = (&self.out, &self.uri)
+            && out.extension().is_some_and(|e| e == "jsonl")
+        {
+            return self.manifest(&dataset, uri, out).await;
+        }
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None if self.dataset.is_dir() => self.dataset.join("exports").join(&self.to),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "a dataset at an address is exported with --out DIR",
+                ));
+            }
+        };
+        let options = Options { root: self.uri.clone().or_else(|| self.root.clone()) };
+        let done = export::write(&dataset, export::format(&self.to)?, &out, &options).await?;
+        if self.json {
+            println!("{}", to_json(&serde_json::json!({"event": "exported", "export": done}))?);
+        } else {
+            summarise(&done);
+            self.hint(&out);
+        }
+        Ok(())
+    }
+
+    /// The manifest for images that lie on S3 already, or go there by another way.
+    async fn manifest(&self, dataset: &Dataset, uri: &str, out: &Path) -> Result<()> {
+        let manifest = nova::manifest(dataset, uri).await?;
+        write_file(out, &manifest.body, PutMode::Overwrite)?;
         let unreviewed = dataset.training_images().filter(|i| !i.reviewed).count();
         if self.json {
             let line = serde_json::json!({
@@ -47,24 +93,59 @@ impl Export {
                 "format": "nova",
                 "records": manifest.lines.len(),
                 "unreviewed": unreviewed,
-                "out": self.out,
+                "out": out,
             });
             println!("{line}");
         } else {
-            println!("{}: {} records, read back and checked", self.out.display(), manifest.lines.len());
+            println!("{}: {} records, read back and checked", out.display(), manifest.lines.len());
             if unreviewed > 0 {
                 println!("{unreviewed} of them were not reviewed by a person");
             }
-            println!(
-                "Upload the images with: aws s3 sync {}/images {}/images",
-                self.dataset.display(),
-                self.uri.trim_end_matches('/')
-            );
-            println!(
-                "Amazon Nova Canvas reached end of life on 2026-09-30: a new fine-tuning job is refused unless your \
-                 account has an arrangement"
-            );
+            let base = uri.trim_end_matches('/');
+            println!("Upload the images with: aws s3 sync {}/images {base}/images", self.dataset.display());
+            self.hint(out);
         }
         Ok(())
+    }
+
+    /// How the trainer is pointed at what was written.
+    fn hint(&self, out: &Path) {
+        let out = out.display();
+        match self.to.as_str() {
+            "nova" => println!(
+                "Amazon Nova Canvas reached end of life on 2026-09-30: a new fine-tuning job is refused unless your \
+                 account has an arrangement"
+            ),
+            "diffusers" => println!(
+                "Train with: --dataset_name {out} --image_column image --caption_column text (not --instance_data_dir, \
+                 which ignores captions)"
+            ),
+            "kohya" => println!("Train with: --dataset_config {out}/dataset_config.toml"),
+            "ai-toolkit" => println!("Put the block of {out}/datasets.yaml into the job's process"),
+            "webdataset" => println!("Read with: webdataset.WebDataset(\"{out}/train-{{000000..N}}.tar\")"),
+            "hf" => println!("Read with: datasets.load_dataset(\"{out}\")"),
+            _ => {}
+        }
+    }
+}
+
+fn summarise(done: &Exported) {
+    let mebibytes = done.image_bytes as f64 / f64::from(1 << 20);
+    println!(
+        "{}: {} pictures with captions, {mebibytes:.1} MiB, read back as the trainer reads them",
+        done.folder.display(),
+        done.pictures
+    );
+    for (name, pictures) in &done.characters {
+        println!("  {name}: {pictures}");
+    }
+    if done.held_out > 0 {
+        println!("{} held out of training", done.held_out);
+    }
+    if done.left_out > 0 {
+        println!("{} left out to balance the characters", done.left_out);
+    }
+    if done.unreviewed > 0 {
+        println!("{} of them were not reviewed by a person", done.unreviewed);
     }
 }

@@ -4,9 +4,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod build;
+mod curate;
 mod doctor;
 mod export;
 mod lint;
+mod output;
+mod show;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,16 @@ enum Command {
     Export(export::Export),
     /// Show how long, how varied and how true to the rules the captions of a dataset are.
     Lint(lint::Lint),
+    /// Say what is wrong with a dataset, with its mend: every broken rule at once.
+    Validate(validate::Validate),
+    /// Show where an image comes from and what became of it, from the frame to the caption.
+    Show(show::Show),
+    /// Merge the datasets of several films, without near-duplicates across films.
+    Merge(curate::Merge),
+    /// Decide which images train, which are held out, and how many of a character there may be.
+    Split(curate::Split),
+    /// Count what the images show of each character, and say what is missing.
+    Stats(curate::Stats),
     /// Say what is installed, what is missing, and how to get it.
     Doctor(doctor::Doctor),
 }
@@ -64,6 +78,11 @@ fn main() -> ExitCode {
         Command::Build(command) => (command.json, run(command.run())),
         Command::Export(command) => (command.json, run(command.run())),
         Command::Lint(command) => (command.json, run(command.run())),
+        Command::Validate(command) => (command.json, run(command.run())),
+        Command::Show(command) => (command.json, run(command.run())),
+        Command::Merge(command) => (command.json, run(command.run())),
+        Command::Split(command) => (command.json, run(command.run())),
+        Command::Stats(command) => (command.json, run(command.run())),
         Command::Doctor(command) => (command.json, run(command.run())),
     };
     match outcome {

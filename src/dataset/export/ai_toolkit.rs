@@ -48,7 +48,9 @@ impl Format for AiToolkit {
                 .fold(caption.to_owned(), |text, p| text.replace(p, p.trim_matches(['[', ']'])));
             return Some(Complaint {
                 rule: "caption-placeholder",
-                message: format!("caption with {placeholder}, which the trainer replaces by its trigger word"),
+                message: format!(
+                    "caption with {placeholder}, which the trainer replaces by its trigger word"
+                ),
                 mend: "take the brackets away",
                 caption: Some(mended),
             });
@@ -79,9 +81,12 @@ impl Format for AiToolkit {
             // The folder may not be in its place yet: of its name, the last part counts.
             let name = dir.rsplit(['/', '\\']).next().unwrap_or(dir);
             let extension = format!(".{}", text("caption_ext").unwrap_or("txt").trim_start_matches('.'));
-            seen.extend(sidecar::read(&folder.join(name), &[".png", ".jpg", ".jpeg"], &extension, |words| {
-                Some(words.trim().to_owned()).filter(|words| !words.is_empty())
-            })?);
+            seen.extend(sidecar::read(
+                &folder.join(name),
+                &[".png", ".jpg", ".jpeg"],
+                &extension,
+                |words| Some(words.trim().to_owned()).filter(|words| !words.is_empty()),
+            )?);
         }
         Ok(seen)
     }

@@ -25,7 +25,8 @@ impl Format for Diffusers {
     fn rules(&self) -> DatasetRules {
         DatasetRules {
             format: self.name().into(),
-            source: "Hugging Face diffusers: \"Create a dataset for training\"; Pillow's limit of pixels".into(),
+            source: "Hugging Face diffusers: \"Create a dataset for training\"; Pillow's limit of pixels"
+                .into(),
             records: (1, usize::MAX),
             caption_chars: (1, usize::MAX),
             side: (1, u32::MAX),

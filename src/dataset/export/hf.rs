@@ -28,7 +28,9 @@ impl Format for HuggingFace {
     fn rules(&self) -> DatasetRules {
         DatasetRules {
             format: self.name().into(),
-            source: "Hugging Face datasets: \"Create an image dataset\", ImageFolder; Pillow's limit of pixels".into(),
+            source:
+                "Hugging Face datasets: \"Create an image dataset\", ImageFolder; Pillow's limit of pixels"
+                    .into(),
             records: (1, usize::MAX),
             caption_chars: (1, usize::MAX),
             side: (1, u32::MAX),

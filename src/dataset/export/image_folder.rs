@@ -72,8 +72,9 @@ pub(super) fn read(path: &Path, part: Part) -> Result<Vec<Seen>> {
         if !IMAGES.iter().any(|extension| name.ends_with(extension)) {
             continue;
         }
-        let caption =
-            captions.remove(&name).ok_or_else(|| unreadable(&path.join(&name), "has no line in metadata.jsonl"))?;
+        let caption = captions
+            .remove(&name)
+            .ok_or_else(|| unreadable(&path.join(&name), "has no line in metadata.jsonl"))?;
         let (width, height, file) = folder::open_image(&folder::read(&path.join(&name))?, &name)?;
         seen.push(Seen { name, caption, width, height, file, part });
     }

@@ -77,18 +77,28 @@ impl Format for Kohya {
         let mut seen = Vec::new();
         for table in &config.datasets {
             for subset in &table.subsets {
-                let dir = subset.image_dir.as_deref().ok_or_else(|| unreadable(&at, "a subset has no image_dir"))?;
+                let dir = subset
+                    .image_dir
+                    .as_deref()
+                    .ok_or_else(|| unreadable(&at, "a subset has no image_dir"))?;
                 // The folder may not be in its place yet: of its name, the last part counts.
                 let name = dir.rsplit(['/', '\\']).next().unwrap_or(dir);
-                let extension = [&subset.caption_extension, &table.caption_extension, &config.general.caption_extension]
-                    .into_iter()
-                    .find_map(Option::as_deref)
-                    .unwrap_or(".caption");
+                let extension =
+                    [&subset.caption_extension, &table.caption_extension, &config.general.caption_extension]
+                        .into_iter()
+                        .find_map(Option::as_deref)
+                        .unwrap_or(".caption");
                 seen.extend(sidecar::read(
                     &folder.join(name),
                     &[".png", ".jpg", ".jpeg", ".webp", ".bmp"],
                     extension,
-                    |words| words.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()),
+                    |words| {
+                        words
+                            .lines()
+                            .next()
+                            .map(|line| line.trim().to_owned())
+                            .filter(|line| !line.is_empty())
+                    },
                 )?);
             }
         }

@@ -95,7 +95,8 @@ pub fn formats() -> [&'static dyn Format; 6] {
 pub fn format(name: &str) -> Result<&'static dyn Format> {
     formats().into_iter().find(|f| f.name() == name).ok_or_else(|| {
         let names: Vec<_> = formats().iter().map(|f| f.name()).collect();
-        Error::invalid(format!("there is no format {name:?}; there are {}", names.join(", "))).at(Stage::Export)
+        Error::invalid(format!("there is no format {name:?}; there are {}", names.join(", ")))
+            .at(Stage::Export)
     })
 }
 
@@ -249,7 +250,9 @@ pub async fn write(
     drop((bodies, send));
     let expected = match writer.await {
         Ok(outcome) => outcome.at(Stage::Export)?,
-        Err(e) => return Err(Error::internal(format!("the writer of an export panicked: {e}")).at(Stage::Export)),
+        Err(e) => {
+            return Err(Error::internal(format!("the writer of an export panicked: {e}")).at(Stage::Export));
+        }
     };
     exported.image_bytes = expected.iter().map(|seen| seen.file.size_bytes).sum();
     Ok(exported)
@@ -259,7 +262,14 @@ async fn picture(dataset: &Dataset, image: &TrainingImage<'_>, part: Part, name:
     let body = dataset.image_bytes(image.record).await?;
     let (width, height) = dimensions(&body, &image.record.id)?;
     Ok(Picture {
-        seen: Seen { name, caption: image.caption.to_owned(), width, height, file: FileHash::of(&body), part },
+        seen: Seen {
+            name,
+            caption: image.caption.to_owned(),
+            width,
+            height,
+            file: FileHash::of(&body),
+            part,
+        },
         body,
         record: image.record.id.clone(),
         character: image.record.character().unwrap_or_default().to_owned(),
@@ -282,11 +292,15 @@ fn prove(format: &dyn Format, folder: &Folder, expected: &[Seen]) -> Result<()> 
     for (name, wanted) in &wanted {
         match seen.get(name) {
             None => differences.push(format!("{name} is not seen")),
-            Some(seen) if seen != wanted => differences.push(format!("{name}: {seen:?} instead of {wanted:?}")),
+            Some(seen) if seen != wanted => {
+                differences.push(format!("{name}: {seen:?} instead of {wanted:?}"))
+            }
             Some(_) => {}
         }
     }
-    differences.extend(seen.keys().filter(|name| !wanted.contains_key(*name)).map(|name| format!("{name} is extra")));
+    differences.extend(
+        seen.keys().filter(|name| !wanted.contains_key(*name)).map(|name| format!("{name} is extra")),
+    );
     if differences.is_empty() {
         return Ok(());
     }

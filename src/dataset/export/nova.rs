@@ -3,13 +3,61 @@
 //! Rules: Nova user guide, "Prepare data for fine-tuning creative content models", and the `s3Uri` pattern of
 //! Amazon Bedrock's `CreateModelCustomizationJob`.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use super::{Folder, Format, Picture, Seen, folder};
 use crate::{
-    dataset::{Dataset, Violation, from_jsonl, to_jsonl, validate},
+    dataset::{Dataset, Violation, from_jsonl, split::Part, to_jsonl, validate::refuse},
     error::{AtStage, Error, Result, Stage},
     types::DatasetRules,
 };
+
+/// The manifest in an export's folder.
+const MANIFEST: &str = "train.jsonl";
+/// The images in an export's folder, and below the address that the manifest names.
+const IMAGES: &str = "images";
+
+/// Amazon Nova Canvas fine-tuning: a manifest of addresses on S3, with the images that belong there.
+#[derive(Debug)]
+pub(crate) struct Nova;
+
+impl Format for Nova {
+    fn name(&self) -> &'static str {
+        "nova"
+    }
+
+    fn rules(&self) -> DatasetRules {
+        rules()
+    }
+
+    /// The folder's root is the address on S3 below which it will lie.
+    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
+        let base = out.root().trim_end_matches('/');
+        check_uri(base)?;
+        let mut lines = Vec::new();
+        for picture in pictures {
+            let Picture { seen, body, .. } = picture?;
+            let image_ref = format!("{base}/{IMAGES}/{}", seen.name);
+            check_uri(&image_ref)?;
+            out.put(&format!("{IMAGES}/{}", seen.name), &body)?;
+            lines.push(NovaLine { image_ref, caption: seen.caption });
+        }
+        out.put(MANIFEST, &to_jsonl(&lines)?)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<Seen>> {
+        let lines = read(&folder::read(&path.join(MANIFEST))?)?;
+        let picture = |line: NovaLine| {
+            let name = line.image_ref.rsplit('/').next().unwrap_or_default().to_owned();
+            let body = folder::read(&path.join(IMAGES).join(&name))?;
+            let (width, height, file) = folder::open_image(&body, &name)?;
+            Ok(Seen { name, caption: line.caption, width, height, file, part: Part::Train })
+        };
+        lines.into_iter().map(picture).collect()
+    }
+}
 
 /// One line of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +97,7 @@ pub fn rules() -> DatasetRules {
 
 /// Every rule that the dataset breaks.
 pub fn check(dataset: &Dataset) -> Vec<Violation> {
-    validate(dataset.training_images(), &rules())
+    super::check(dataset, &Nova)
 }
 
 /// Makes the manifest of a dataset whose files will lie below `uri`, for example `s3://bucket/film`.
@@ -62,10 +110,11 @@ pub async fn manifest(dataset: &Dataset, uri: &str) -> Result<NovaManifest> {
     check_uri(base).at(Stage::Export)?;
     let violations = check(dataset);
     if !violations.is_empty() {
-        return Err(refuse(&violations).at(Stage::Export));
+        return Err(refuse("nova", &violations).at(Stage::Export));
     }
     let (mut lines, mut uploads) = (Vec::new(), Vec::new());
-    for image in dataset.training_images() {
+    let (chosen, _) = dataset.parts();
+    for (image, _) in chosen.into_iter().filter(|(_, part)| *part == Part::Train) {
         dataset.image_bytes(image.record).await.at(Stage::Export)?;
         let image_ref = format!("{base}/{}", image.image);
         check_uri(&image_ref).at(Stage::Export)?;
@@ -124,19 +173,6 @@ fn check_uri(uri: &str) -> Result<()> {
         return refuse("Bedrock takes only letters, digits, '-', '_' and '.' between single slashes");
     }
     Ok(())
-}
-
-fn refuse(violations: &[Violation]) -> Error {
-    const SHOWN: usize = 20;
-    let mut lines = vec![format!("the dataset breaks Nova Canvas's rules in {} places:", violations.len())];
-    lines.extend(violations.iter().take(SHOWN).map(|v| {
-        let place = v.record.as_deref().unwrap_or("dataset");
-        format!("  {place}: {} ({})", v.message, v.mend)
-    }));
-    if violations.len() > SHOWN {
-        lines.push(format!("  … and {} more", violations.len() - SHOWN));
-    }
-    Error::invalid(lines.join("\n"))
 }
 
 #[cfg(test)]
