@@ -1,6 +1,6 @@
 //! Names of objects.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::error::{Error, Result};
 
@@ -62,6 +62,9 @@ impl TryFrom<&str> for Key {
     }
 }
 
+/// Beginning of escaped parts.
+const ESCAPED: &str = "x-";
+
 fn shorten(name: &str) -> String {
     name.chars().take(80).collect()
 }
@@ -88,6 +91,53 @@ pub fn slug(text: &str) -> String {
     if slug.is_empty() { "film".into() } else { slug.into() }
 }
 
+/// Makes one part of a key out of any text, so that [`unescape`] gives the text back. Text that is a part already
+/// stays as it is; other text begins with `x-`, and bytes that may not stand in a key are `_` and two digits.
+///
+/// ```
+/// use picchu::store::{escape, unescape};
+/// assert_eq!(escape("episode_1.mp4"), "episode_1.mp4");
+/// assert_eq!(escape("Épisode 1"), "x-_C3_89pisode_201");
+/// assert_eq!(unescape(&escape("Épisode 1")), "Épisode 1");
+/// ```
+pub fn escape(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let dots = matches!(text, "." | "..");
+    if !text.is_empty() && !dots && !text.starts_with(ESCAPED) && text.bytes().all(|b| plain(b) || b == b'_')
+    {
+        return text.to_owned();
+    }
+    let mut escaped = ESCAPED.to_owned();
+    for byte in text.bytes() {
+        if plain(byte) && !dots {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "_{byte:02X}");
+        }
+    }
+    escaped
+}
+
+/// Gives back what [`escape`] was given; anything else stays as it is.
+pub fn unescape(part: &str) -> String {
+    let decode = || {
+        let mut rest = part.strip_prefix(ESCAPED)?.as_bytes();
+        let mut bytes = Vec::with_capacity(rest.len());
+        while let Some((&first, more)) = rest.split_first() {
+            rest = more;
+            if first == b'_' {
+                let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = &rest[2..];
+            } else {
+                bytes.push(first);
+            }
+        }
+        String::from_utf8(bytes).ok()
+    };
+    decode().unwrap_or_else(|| part.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -107,6 +157,12 @@ mod tests {
         #[test]
         fn every_text_has_a_slug_that_is_a_key(text in ".{0,200}") {
             prop_assert!(Key::new(slug(&text)).is_ok());
+        }
+
+        #[test]
+        fn every_text_is_escaped_and_comes_back(text in "(x-)?(.|[_a-z0-9]|\\PC|[\u{0}-\u{20}]){0,60}") {
+            prop_assert!(Key::new(escape(&text)).is_ok(), "{}", escape(&text));
+            prop_assert_eq!(unescape(&escape(&text)), text);
         }
     }
 }

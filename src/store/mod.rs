@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 
 pub use self::{
     fs::{FsStore, write_file},
-    key::{Key, slug},
+    key::{Key, escape, slug, unescape},
     lease::{LEASE, Lease, lock},
     memory::MemoryStore,
 };
