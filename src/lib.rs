@@ -20,6 +20,8 @@
 //! | `cli` | the program `picchu` | no |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod caption;
 mod cast;
 pub mod config;
@@ -31,6 +33,7 @@ pub mod embed;
 mod error;
 pub mod generate;
 mod lab;
+pub mod layers;
 pub mod local;
 pub mod pipeline;
 pub mod review;

@@ -11,7 +11,7 @@ use picchu::{
     caption::LintRules,
     config::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared, open_store},
     pipeline::Event,
-    store::MemoryStore,
+    store::{MemoryStore, Store},
 };
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ struct Plan {
 }
 
 impl Plan {
-    async fn pipeline(json: &str) -> Result<Pipeline> {
+    async fn pipeline(json: &str, store: Arc<dyn Store>) -> Result<Pipeline> {
         let plan: Self = serde_json::from_str(json)
             .map_err(|e| Error::invalid(format!("the plan is not understood: {e}")))?;
         let deduper = match plan.min_similarity {
@@ -49,9 +49,12 @@ impl Plan {
             None => CosineDeduper::default(),
         };
         plan.cast.check()?;
-        let (shared, embedder) = Shared::open(plan.cast, &plan.embedder).await?;
+        let mut shared = Shared::new(plan.cast).keep_answers_in(Arc::clone(&store));
+        let embedder = shared.embedder(&plan.embedder).await?;
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
+            .meter(Arc::clone(&shared.meter))
+            .store(store)
             .detect(plan.detector.open(&shared).await?)
             .crop(plan.crop)
             .dedupe(embedder, Arc::new(deduper.keep(plan.keep)))
@@ -71,7 +74,7 @@ pub(crate) fn run(py: Python<'_>, plan: &str, out: PathBuf, on_event: Option<Py<
     let events = Arc::new(Mutex::new(VecDeque::new()));
     let writer = on_event.is_some().then(|| Arc::clone(&events));
     let report = async {
-        let mut pipeline = Plan::pipeline(plan).await?.store(open_store(&out)?);
+        let mut pipeline = Plan::pipeline(plan, open_store(&out)?).await?;
         if let Some(events) = writer {
             pipeline = pipeline.on_event(move |event: &Event| note(&events, event));
         }
@@ -109,7 +112,7 @@ pub(crate) fn explain(py: Python<'_>, plan: &str, out: Option<PathBuf>) -> PyRes
             Some(out) => open_store(out)?,
             None => Arc::new(MemoryStore::new()),
         };
-        Plan::pipeline(plan).await?.store(store).explain().await
+        Plan::pipeline(plan, store).await?.explain().await
     };
     let explanation = wait(py, explanation)?;
     let json = to_json(&explanation).or_raise(py)?;

@@ -31,6 +31,11 @@ pub trait Captioner: std::fmt::Debug + Send + Sync + 'static {
     /// Which captioner this is, with its model and settings.
     fn info(&self) -> ProviderInfo;
 
+    /// What one caption costs in US dollars, about: 0 for what runs on this machine, `None` where the price is not known.
+    fn price(&self) -> Option<f64> {
+        Some(0.0)
+    }
+
     /// Describes one crop.
     ///
     /// # Errors

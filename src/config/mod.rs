@@ -20,10 +20,11 @@ use crate::{
     dedupe::{CosineDeduper, Keep},
     detect::Reference,
     error::{Error, ErrorKind, Result, Stage},
+    layers::Meter,
     pipeline::Pipeline,
     source::{FrameSource, ImageFolder, Sampling},
     store::{FsStore, Store},
-    types::Cast,
+    types::{Cast, PriceTable},
 };
 
 /// The settings of a whole job, as the command line and configuration files give them.
@@ -68,6 +69,16 @@ pub struct Config {
     /// How crops are cut.
     #[serde(default)]
     pub crop: CropPolicy,
+    /// Most US dollars that this run may spend; paid calls beyond it are refused.
+    #[serde(default)]
+    pub max_usd: Option<f64>,
+    /// A price table that overrides the built-in one entry by entry.
+    #[serde(default)]
+    pub prices: Option<PathBuf>,
+    /// How to reach Amazon's services.
+    #[cfg(feature = "aws")]
+    #[serde(default)]
+    pub aws: crate::aws::AwsSettings,
 }
 
 fn one_a_second() -> f64 {
@@ -89,6 +100,10 @@ impl Config {
             min_similarity: None,
             keep: Keep::default(),
             crop: CropPolicy::default(),
+            max_usd: None,
+            prices: None,
+            #[cfg(feature = "aws")]
+            aws: crate::aws::AwsSettings::default(),
         }
     }
 
@@ -104,15 +119,42 @@ impl Config {
             None => CosineDeduper::default(),
         };
         self.crop.validate()?;
-        let (shared, embedder) = Shared::open(Cast::load(&self.cast)?, &self.embedder).await?;
-        Ok(Pipeline::film(&self.film)?
+        let pipeline = Pipeline::film(&self.film)?;
+        let store = open_store(&self.out)?;
+        let mut shared = self.shared()?.keep_answers_in(Arc::clone(&store));
+        let embedder = shared.embedder(&self.embedder).await?;
+        Ok(pipeline
             .sample(sampling)
+            .meter(Arc::clone(&shared.meter))
             .detect(self.detector.open(&shared).await?)
             .crop(self.crop.clone())
             .dedupe(embedder, Arc::new(deduper.keep(self.keep)))
             .caption(self.captioner.open(&shared).await?)
             .lint(LintRules::for_cast(&shared.cast))
-            .store(open_store(&self.out)?))
+            .store(store))
+    }
+
+    /// What the implementations share: cast, prices, budget, how to reach services.
+    ///
+    /// # Errors
+    /// For a wrong cast or price table.
+    pub fn shared(&self) -> Result<Shared> {
+        let mut prices = PriceTable::built_in();
+        if let Some(path) = &self.prices {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the prices", path, e))?;
+            prices = prices.with(PriceTable::from_toml(&text)?);
+        }
+        let mut meter = Meter::new(prices);
+        if let Some(usd) = self.max_usd {
+            meter = meter.budget(usd);
+        }
+        let mut shared = Shared::new(Cast::load(&self.cast)?);
+        shared.meter = Arc::new(meter);
+        #[cfg(feature = "aws")]
+        {
+            shared.aws = self.aws.clone();
+        }
+        Ok(shared)
     }
 }
 

@@ -11,35 +11,68 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{OnnxDetectorChoice, OnnxEmbedderChoice, references};
+#[cfg(feature = "aws")]
+use crate::aws::{AwsContext, AwsSettings};
 use crate::{
     caption::{Captioner, MeasuredCaptioner},
     detect::{CharacterDetector, PaletteDetector},
     embed::{Embedder, LayoutEmbedder},
     error::{Error, Result},
-    types::Cast,
+    layers::{Cache, Meter},
+    store::Store,
+    types::{Cast, PriceTable},
 };
 
 /// What the implementations of one job share.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Shared {
     /// Who is in the film.
     pub cast: Cast,
     /// An embedder that sees who somebody is, where the job has one: detectors that know only kinds name with it.
     pub identity: Option<Arc<dyn Embedder>>,
+    /// What paid services answered already.
+    pub cache: Arc<Cache>,
+    /// What they cost.
+    pub meter: Arc<Meter>,
+    /// How to reach Amazon's services.
+    #[cfg(feature = "aws")]
+    pub aws: AwsSettings,
+    #[cfg(feature = "aws")]
+    aws_context: tokio::sync::OnceCell<AwsContext>,
 }
 
 impl Shared {
-    /// What the implementations of a job on this cast share, and the job's embedder.
+    /// For a cast; answers are kept in memory, prices are the built-in ones.
+    pub fn new(cast: Cast) -> Self {
+        Self { cast, meter: Arc::new(Meter::new(PriceTable::built_in())), ..Self::default() }
+    }
+
+    /// Sets where answers of paid services are kept: below `cache/` in a store.
+    #[must_use]
+    pub fn keep_answers_in(mut self, store: Arc<dyn Store>) -> Self {
+        self.cache = Arc::new(Cache::new(store));
+        self
+    }
+
+    /// The job's embedder, which detectors may name with where it sees who somebody is.
     ///
     /// # Errors
     /// As [`EmbedderChoice::open`].
-    pub async fn open(cast: Cast, embedder: &EmbedderChoice) -> Result<(Self, Arc<dyn Embedder>)> {
-        let mut shared = Self { cast, identity: None };
-        let opened = embedder.open(&shared).await?;
-        if embedder.sees_identity() {
-            shared.identity = Some(Arc::clone(&opened));
+    pub async fn embedder(&mut self, choice: &EmbedderChoice) -> Result<Arc<dyn Embedder>> {
+        let embedder = choice.open(self).await?;
+        if choice.sees_identity() {
+            self.identity = Some(Arc::clone(&embedder));
         }
-        Ok((shared, opened))
+        Ok(embedder)
+    }
+
+    /// The one context of all AWS clients; the environment is read when it is first asked for.
+    ///
+    /// # Errors
+    /// As [`AwsContext::from_env`].
+    #[cfg(feature = "aws")]
+    pub async fn aws(&self) -> Result<&AwsContext> {
+        self.aws_context.get_or_try_init(|| AwsContext::from_env(&self.aws)).await
     }
 }
 

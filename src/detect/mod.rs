@@ -27,6 +27,11 @@ pub trait CharacterDetector: std::fmt::Debug + Send + Sync + 'static {
     /// Which detector this is, with its model and settings.
     fn info(&self) -> ProviderInfo;
 
+    /// What one frame costs in US dollars, about: 0 for what runs on this machine, `None` where the price is not known.
+    fn price(&self) -> Option<f64> {
+        Some(0.0)
+    }
+
     /// Detects in a batch of at most [`max_batch`](ProviderInfo::max_batch) frames.
     ///
     /// # Errors

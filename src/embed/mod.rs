@@ -22,6 +22,11 @@ pub trait Embedder: std::fmt::Debug + Send + Sync + 'static {
     /// Which embedder this is, with its model and settings.
     fn info(&self) -> ProviderInfo;
 
+    /// What one crop costs in US dollars, about: 0 for what runs on this machine, `None` where the price is not known.
+    fn price(&self) -> Option<f64> {
+        Some(0.0)
+    }
+
     /// Length of a vector.
     fn dimensions(&self) -> usize;
 

@@ -28,6 +28,7 @@ use crate::{
     detect::CharacterDetector,
     embed::Embedder,
     error::{Error, ErrorKind, Result},
+    layers::Meter,
     source::{FrameSource, Sampling},
     store::Store,
 };
@@ -64,6 +65,7 @@ pub struct Pipeline {
     lint: LintRules,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
+    meter: Option<Arc<Meter>>,
     observer: Observer,
 }
 
@@ -120,6 +122,7 @@ impl Pipeline {
             lint: LintRules::default(),
             store: None,
             limits: Limits::default(),
+            meter: None,
             observer: Observer::default(),
         }
     }
@@ -181,6 +184,14 @@ impl Pipeline {
         self
     }
 
+    /// Which meter counts what the implementations cost; the report takes its total. Without one, the report has what
+    /// the captions say they cost.
+    #[must_use]
+    pub fn meter(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
     /// Calls `observer` with everything that happens, in order. It must return quickly.
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
@@ -232,6 +243,7 @@ impl Pipeline {
             lint: self.lint,
             store: need(self.store, "store", "store")?,
             limits: self.limits,
+            meter: self.meter,
             observer: self.observer,
         })
     }
@@ -250,5 +262,6 @@ struct Job {
     lint: LintRules,
     store: Arc<dyn Store>,
     limits: Limits,
+    meter: Option<Arc<Meter>>,
     observer: Observer,
 }

@@ -214,7 +214,8 @@ async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
     let report = Report {
         counts: header.counts,
         gaps: header.gaps,
-        usage,
+        // The header says what the dataset cost, the report what this run did: what is kept from before is free.
+        usage: job.meter.as_ref().map_or(usage, |meter| meter.total()),
         unchanged: false,
         contact_sheet: contact_sheet_uri,
     };

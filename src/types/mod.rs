@@ -8,6 +8,7 @@ mod embedding;
 mod frame;
 mod geometry;
 mod job;
+mod price;
 mod record;
 mod review;
 mod shot;
@@ -24,6 +25,7 @@ pub use job::{
     CustomModel, DatasetRules, Deployment, DeploymentStatus, Finding, GenerateRequest, Generated, JobStatus,
     Severity, TrainingJob, TrainingSpec,
 };
+pub use price::{Price, PriceTable, Unit};
 pub use record::{CropRecord, EmbeddingRow, FrameRecord, Outcome, Record};
 pub use review::{Decision, Review};
 pub use shot::{Content, Drawing, Shot, Transition, TransitionKind};

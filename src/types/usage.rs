@@ -50,6 +50,15 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Price in US dollars, as far as prices are known.
     pub usd: f64,
+    /// Requests whose price is not known, and not in `usd`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unpriced_requests: u64,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {
@@ -66,5 +75,6 @@ impl std::ops::AddAssign for Usage {
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
         self.usd += other.usd;
+        self.unpriced_requests += other.unpriced_requests;
     }
 }

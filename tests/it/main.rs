@@ -7,6 +7,8 @@ mod build_command;
 mod conformance;
 mod dataset;
 mod dedupe;
+#[cfg(feature = "aws")]
+mod fake_aws;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "onnx")]
