@@ -102,10 +102,18 @@ fn system_ffmpeg(_: &Path) -> bool {
         all(target_arch = "aarch64", target_os = "macos")
     )
 ))]
-fn ffmpeg_source() -> Option<PathBuf> {
-    let source = ffmpeg_src::artifacts().prefix().parent()?.join("sources/ffmpeg");
+fn ffmpeg_source(out: &Path) -> Option<PathBuf> {
     // A build script runs on the host; its FFmpeg is of use only there.
-    (env::var_os("TARGET") == env::var_os("HOST") && source.join("configure").is_file()).then_some(source)
+    if env::var_os("TARGET") != env::var_os("HOST") {
+        return None;
+    }
+    let unpacked = ffmpeg_src::artifacts().prefix().parent()?;
+    // Where it was unpacked, or beside us, when the target folder has been moved or restored from a cache since.
+    let moved = out.ancestors().nth(2)?.join(unpacked.parent()?.file_name()?).join("out");
+    [unpacked, &moved]
+        .map(|folder| folder.join("sources/ffmpeg"))
+        .into_iter()
+        .find(|source| source.join("configure").is_file())
 }
 
 #[cfg(not(all(
@@ -115,12 +123,12 @@ fn ffmpeg_source() -> Option<PathBuf> {
         all(target_arch = "aarch64", target_os = "macos")
     )
 )))]
-fn ffmpeg_source() -> Option<PathBuf> {
+fn ffmpeg_source(_: &Path) -> Option<PathBuf> {
     None
 }
 
 fn bundled(out: &Path, program: &Path) -> bool {
-    let Some(source) = ffmpeg_source() else { return false };
+    let Some(source) = ffmpeg_source(out) else { return false };
     let sdk = ffmpeg(&source, out);
     let library = |name: &str| sdk.join("lib").join(format!("lib{name}.a")).display().to_string();
     let mut flags = vec![format!("-I{}", sdk.join("include").display())];
