@@ -13,6 +13,7 @@ mod fake_aws;
 mod onnx;
 #[cfg(feature = "onnx")]
 mod onnx_file;
+mod kill;
 mod pipeline;
 #[cfg(feature = "video")]
 mod video;
