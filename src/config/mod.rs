@@ -79,6 +79,10 @@ pub struct Config {
     #[cfg(feature = "aws")]
     #[serde(default)]
     pub aws: crate::aws::AwsSettings,
+    /// How the objects of a dataset on S3 are encrypted.
+    #[cfg(feature = "aws-s3")]
+    #[serde(default)]
+    pub encryption: crate::aws::Encryption,
 }
 
 fn one_a_second() -> f64 {
@@ -104,6 +108,8 @@ impl Config {
             prices: None,
             #[cfg(feature = "aws")]
             aws: crate::aws::AwsSettings::default(),
+            #[cfg(feature = "aws-s3")]
+            encryption: crate::aws::Encryption::default(),
         }
     }
 
@@ -120,7 +126,13 @@ impl Config {
         };
         self.crop.validate()?;
         let pipeline = Pipeline::film(&self.film)?;
+        #[cfg(not(feature = "aws-s3"))]
         let store = open_store(&self.out)?;
+        #[cfg(feature = "aws-s3")]
+        let store = match s3_address(&self.out) {
+            Some(uri) => Arc::new(crate::aws::S3Store::open(&uri, self.aws.clone())?.encryption(self.encryption.clone())),
+            None => open_store(&self.out)?,
+        };
         let mut shared = self.shared()?.keep_answers_in(Arc::clone(&store));
         let embedder = shared.embedder(&self.embedder).await?;
         Ok(pipeline
@@ -209,12 +221,17 @@ pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
     .at(Stage::Sample))
 }
 
-/// Opens the store at a place: a folder, which need not exist yet.
+/// Opens the store at a place: a folder, which need not exist yet, or `s3://bucket/prefix` with the feature `aws-s3`,
+/// reached as the environment says.
 ///
 /// # Errors
-/// [`InvalidInput`](ErrorKind::InvalidInput) for a place that is a file,
-/// [`Unsupported`](ErrorKind::Unsupported) for an address.
+/// [`InvalidInput`](ErrorKind::InvalidInput) for a place that is a file or an address that is none,
+/// [`Unsupported`](ErrorKind::Unsupported) for an address that this build has no store for.
 pub fn open_store(place: &Path) -> Result<Arc<dyn Store>> {
+    #[cfg(feature = "aws-s3")]
+    if let Some(uri) = s3_address(place) {
+        return Ok(Arc::new(crate::aws::S3Store::open(&uri, crate::aws::AwsSettings::default())?));
+    }
     if let Some((scheme, _)) = place.to_string_lossy().split_once("://") {
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -227,4 +244,10 @@ pub fn open_store(place: &Path) -> Result<Arc<dyn Store>> {
             .at(Stage::Dataset));
     }
     Ok(Arc::new(FsStore::new(place)))
+}
+
+/// A place on S3, as text.
+#[cfg(feature = "aws-s3")]
+fn s3_address(place: &Path) -> Option<String> {
+    place.to_str().filter(|text| text.starts_with("s3://")).map(str::to_owned)
 }

@@ -118,6 +118,10 @@ impl CharacterDetector for RememberingDetector {
         self.inner.info()
     }
 
+    fn price(&self) -> Option<f64> {
+        self.inner.price()
+    }
+
     async fn learn(&self, film: &dyn FrameSource) -> Result<Option<Arc<dyn CharacterDetector>>> {
         let learned = self.inner.learn(film).await?;
         Ok(learned.map(|inner| {
@@ -161,6 +165,10 @@ pub(crate) struct RememberingEmbedder {
 impl Embedder for RememberingEmbedder {
     fn info(&self) -> ProviderInfo {
         self.inner.info()
+    }
+
+    fn price(&self) -> Option<f64> {
+        self.inner.price()
     }
 
     fn dimensions(&self) -> usize {
@@ -245,6 +253,10 @@ enum Told {
 impl Captioner for RememberingCaptioner {
     fn info(&self) -> ProviderInfo {
         self.inner.info()
+    }
+
+    fn price(&self) -> Option<f64> {
+        self.inner.price()
     }
 
     async fn caption(&self, request: &CaptionRequest) -> Result<Caption> {

@@ -123,18 +123,19 @@ pub(crate) async fn run(mut job: Job) -> Result<Report> {
     outcome
 }
 
-/// Lets nobody be asked twice, whatever becomes of this run.
+/// Lets nobody who bills be asked twice, whatever becomes of this run. What runs on this machine for nothing is done
+/// again where it was not journaled; but captions are slow, whoever writes them.
 fn remember(job: &mut Job, answers: &Arc<Answers>, film: &str) {
-    let (detector, embedder, captioner) = (&job.detector, &job.embedder, &job.captioner);
-    let detector = RememberingDetector {
-        inner: Arc::clone(detector),
-        answers: Arc::clone(answers),
-        film: film.to_owned(),
-    };
-    let embedder = RememberingEmbedder { inner: Arc::clone(embedder), answers: Arc::clone(answers) };
-    let captioner = RememberingCaptioner { inner: Arc::clone(captioner), answers: Arc::clone(answers) };
-    (job.detector, job.embedder, job.captioner) =
-        (Arc::new(detector), Arc::new(embedder), Arc::new(captioner));
+    if job.detector.price() != Some(0.0) {
+        let (inner, answers) = (Arc::clone(&job.detector), Arc::clone(answers));
+        job.detector = Arc::new(RememberingDetector { inner, answers, film: film.to_owned() });
+    }
+    if job.embedder.price() != Some(0.0) {
+        let (inner, answers) = (Arc::clone(&job.embedder), Arc::clone(answers));
+        job.embedder = Arc::new(RememberingEmbedder { inner, answers });
+    }
+    let (inner, answers) = (Arc::clone(&job.captioner), Arc::clone(answers));
+    job.captioner = Arc::new(RememberingCaptioner { inner, answers });
 }
 
 async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {

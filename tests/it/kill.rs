@@ -54,6 +54,10 @@ impl CharacterDetector for Paid<FakeDetector> {
         self.0.info().max_batch(2)
     }
 
+    fn price(&self) -> Option<f64> {
+        Some(0.001)
+    }
+
     async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
         let times: Vec<String> = frames.iter().map(|f| f.time.as_secs().to_string()).collect();
         self.bill(&format!("detect {}", times.join("+"))).await;
@@ -65,6 +69,10 @@ impl CharacterDetector for Paid<FakeDetector> {
 impl Embedder for Paid<FakeEmbedder> {
     fn info(&self) -> ProviderInfo {
         self.0.info().max_batch(2)
+    }
+
+    fn price(&self) -> Option<f64> {
+        Some(0.001)
     }
 
     fn dimensions(&self) -> usize {

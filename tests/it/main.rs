@@ -13,7 +13,11 @@ mod fake_aws;
 mod onnx;
 #[cfg(feature = "onnx")]
 mod onnx_file;
+#[cfg(feature = "aws-s3")]
+mod fake_s3;
 mod kill;
 mod pipeline;
+#[cfg(feature = "aws-s3")]
+mod s3;
 #[cfg(feature = "video")]
 mod video;

@@ -1,6 +1,5 @@
 //! Datasets and films on Amazon S3 and services that speak its protocol.
 
-mod film;
 mod place;
 mod upload;
 
@@ -21,7 +20,7 @@ use futures::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-pub use self::{film::S3Film, place::S3Place};
+pub use self::place::S3Place;
 use super::{AwsContext, AwsSettings, service_error};
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -87,8 +86,9 @@ struct Connection {
 impl Connection {
     async fn client(&self) -> Result<&Client> {
         self.client
-            .get_or_try_init(|| async { Ok(client(&AwsContext::from_env(&self.settings).await?)) })
+            .get_or_try_init(|| async { AwsContext::from_env(&self.settings).await.map(|context| client(&context)) })
             .await
+            .map_err(|e: Error| e.with_provider("s3"))
     }
 }
 

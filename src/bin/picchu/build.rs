@@ -17,7 +17,7 @@ use picchu::{
     pipeline::{Event, Report},
 };
 
-use crate::to_json;
+use crate::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Build {

@@ -29,7 +29,7 @@ impl Lint {
         };
         let report = dataset.lint(&rules);
         if self.json {
-            println!("{}", crate::to_json(&report)?);
+            println!("{}", crate::output::to_json(&report)?);
         } else {
             print!("{report}");
         }

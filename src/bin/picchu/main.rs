@@ -102,10 +102,6 @@ fn run(command: impl Future<Output = picchu::Result<()>>) -> picchu::Result<()> 
         .block_on(command)
 }
 
-pub(crate) fn to_json(value: &impl serde::Serialize) -> picchu::Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
-}
-
 fn report(error: &Error, json: bool) {
     if json {
         let line = serde_json::json!({
