@@ -5,6 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 have() { command -v "$1" >/dev/null; }
 
+echo "== a hundred killed runs, on a disk and on S3"
+cargo test --locked --features cli,testing,aws-s3 --test it -- kill::a_hundred --ignored
+
 echo "== aarch64, under emulation"
 target=aarch64-unknown-linux-gnu
 emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)

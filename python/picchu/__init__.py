@@ -24,7 +24,8 @@ from __future__ import annotations
 from picchu import exceptions, local
 from picchu._picchu import Frame, __version__
 from picchu.cast import Cast, Character
-from picchu.dataset import Dataset, Export, Record, open_dataset
+from picchu.curate import Validation, validate
+from picchu.dataset import Dataset, Export, Record, merge, open_dataset
 from picchu.exceptions import (
     AlreadyExists,
     Cancelled,
@@ -97,6 +98,7 @@ __all__ = [
     "Timeout",
     "Unavailable",
     "Unsupported",
+    "Validation",
     "__version__",
     "calibrate",
     "components",
@@ -105,5 +107,7 @@ __all__ = [
     "film",
     "join",
     "local",
+    "merge",
     "open_dataset",
+    "validate",
 ]

@@ -1,6 +1,6 @@
 """The native half: private; the modules around it are the interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias, final
 
@@ -24,10 +24,17 @@ __all__ = [
     "check_sampling",
     "components",
     "explain",
+    "export",
     "join",
+    "lineage",
     "load_cast",
+    "merge",
+    "recut",
     "run",
     "select",
+    "split",
+    "stats",
+    "validate",
 ]
 
 __version__: str
@@ -153,3 +160,12 @@ def run(plan: str, out: _Path, on_event: Callable[[str], None] | None = None) ->
 def select(
     x: NDArray[np.float32], min_similarity: float, order: NDArray[np.uint32] | None = None, threads: int = 0
 ) -> _Selected: ...
+def export(dataset: _Path, trainer: str, out: _Path, root: str | None = None) -> str: ...
+def lineage(dataset: _Path, record: str) -> tuple[str, str]: ...
+def merge(datasets: Sequence[_Path], out: _Path, min_similarity: float | None = None) -> int: ...
+def recut(dataset: _Path, record: str, film: _Path) -> tuple[bytes, bool]: ...
+def split(dataset: _Path, held_out: float = 0.0, cap: int | None = None) -> str: ...
+def stats(dataset: _Path) -> tuple[str, str]: ...
+def validate(
+    dataset: _Path, trainer: str | None = None, images: bool = False, fix_at_ms: int | None = None
+) -> tuple[str, int]: ...

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from picchu import _picchu, display
+from picchu import _picchu, curate, display
 from picchu.exceptions import Gap, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "Record",
     "Review",
     "Subject",
+    "merge",
     "open_dataset",
 ]
 
@@ -252,14 +253,22 @@ class Export:
     """What was written for a trainer.
 
     Attributes:
-        path: The file that was written, read back and checked.
-        records: How many records it has.
-        uploads: Where each image has to lie: its path here, and its address.
+        path: The file or the folder that was written, and read back as the trainer reads it.
+        records: How many pictures it has for training.
+        uploads: For a manifest alone, where each image has to lie: its path here, and its address.
+        held_out: Pictures held out of training: in the export where the format has a place for them.
+        left_out: Pictures left out to balance the characters.
+        unreviewed: Pictures for training that no person looked at.
+        characters: Training pictures of each character.
     """
 
     path: Path
     records: int
-    uploads: tuple[tuple[Path, str], ...]
+    uploads: tuple[tuple[Path, str], ...] = ()
+    held_out: int = 0
+    left_out: int = 0
+    unreviewed: int = 0
+    characters: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
@@ -277,6 +286,28 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     return Dataset(path)
 
 
+def merge(
+    datasets: Sequence[Dataset | str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    min_similarity: float | None = None,
+) -> Dataset:
+    """Merges the datasets of several films, without near-duplicates across films.
+
+    Args:
+        datasets: Two or more, each of another film, all built with one embedder.
+        out: Where the merged dataset goes: an empty place.
+        min_similarity: From which two crops are near-duplicates; the embedder's own unless given.
+
+    Raises:
+        InvalidInput: If a film comes twice or the embedders differ.
+        AlreadyExists: If something is in ``out``.
+    """
+    places = [dataset.place if isinstance(dataset, Dataset) else dataset for dataset in datasets]
+    curate.merge_into(places, out, min_similarity)
+    return Dataset(out)
+
+
 class Dataset(Sequence[Record]):
     """A finished dataset: a sequence of its records, kept or not, in the film's order.
 
@@ -285,12 +316,18 @@ class Dataset(Sequence[Record]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._place = curate.place(path)
         self._path = Path(path)
-        self._native = _picchu.Dataset(self._path)
+        self._native = _picchu.Dataset(self._place)
+
+    @property
+    def place(self) -> str:
+        """Where it is: a folder, or an address such as ``s3://bucket/film``."""
+        return self._place
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder. Of a dataset at an address, use `place`."""
         return self._path
 
     @cached_property
@@ -389,34 +426,91 @@ class Dataset(Sequence[Record]):
         numbers = dict.fromkeys(("time", "confidence", "quality", "similarity"), "float64")
         return frame.astype({**types, **numbers})
 
-    def export(self, format: Literal["nova"], *, uri: str, out: str | os.PathLike[str]) -> Export:  # noqa: A002
-        """Writes what a trainer reads: kept, captioned and not rejected images.
+    def export(
+        self,
+        format: curate.Format,  # noqa: A002
+        *,
+        out: str | os.PathLike[str],
+        uri: str | None = None,
+        root: str | None = None,
+    ) -> Export:
+        """Writes what a trainer reads, reads it back as the trainer does, and fails if anything differs.
 
         Args:
-            format: ``"nova"``: the JSON lines of Amazon Nova Canvas fine-tuning.
-            uri: Where the dataset's files will lie, for example ``"s3://bucket/film"``.
-            out: The file to write, whole or not at all.
-
-        Returns:
-            Where it was written, and which image has to be uploaded where.
+            format: ``"diffusers"``, ``"kohya"``, ``"ai-toolkit"``, ``"webdataset"``, ``"hf"`` or ``"nova"``.
+            out: The folder to write, whole or not at all; an earlier export there is replaced. For
+                ``"nova"``, a name that ends with ``.jsonl`` writes the manifest alone.
+            uri: For ``"nova"``: where the dataset's files will lie, for example ``"s3://bucket/film"``.
+            root: Where the trainer will find the folder, for its settings file; where it is written unless
+                given.
 
         Raises:
             InvalidInput: If the dataset breaks a rule of the trainer (the message lists all), or the service
                 does not take such an address.
+            AlreadyExists: If something else than an export is in ``out``.
         """
-        if format != "nova":
-            raise InvalidInput(f'the format is {format!r}; it must be "nova"', stage="export")
-        body, records, uploads = self._native.export_nova(uri)
         path = Path(out)
-        _write_whole(path, body)
-        return Export(path, records, tuple((self._path / key, address) for key, address in uploads))
+        if format == "nova" and uri is None:
+            raise InvalidInput(
+                "nova needs uri: where the dataset's files will lie, for example s3://bucket/film",
+                stage="export",
+            )
+        if format == "nova" and uri is not None and path.suffix == ".jsonl":
+            body, records, uploads = self._native.export_nova(uri)
+            _write_whole(path, body)
+            return Export(path, records, tuple((self._path / key, address) for key, address in uploads))
+        done = json.loads(_picchu.export(self._place, format, path, uri if format == "nova" else root))
+        names = ("held_out", "left_out", "unreviewed", "characters")
+        return Export(path, done["pictures"], **{name: done[name] for name in names})
+
+    def validate(self, format: curate.Format | None = None, *, images: bool = False) -> curate.Validation:  # noqa: A002
+        """Says every rule that it breaks; see `picchu.validate`, which can mend too."""
+        return curate.validate(self._place, format, images=images)
+
+    def stats(self) -> curate.Stats:
+        """What the images show of each character, what they lack, and where the film has more of it.
+
+        >>> stats = picchu.open_dataset("dataset/").stats()
+        >>> stats.images == sum(character.images for character in stats.characters.values())
+        True
+        """
+        return curate.stats(self._place)
+
+    def split(self, *, held_out: float = 0.0, cap: int | None = None) -> curate.Split:
+        """Decides which images train and keeps that in the dataset, for every later export.
+
+        Args:
+            held_out: How much of the images to hold out of training, by whole shots: 0 to 0.5.
+            cap: Most training images of one character.
+
+        Raises:
+            InvalidInput: For a share or a cap out of range, or for a dataset without shots.
+        """
+        return curate.split(self._place, held_out, cap)
+
+    def lineage(self, record: Record | str) -> curate.Lineage:
+        """Where an image comes from and what became of it.
+
+        Raises:
+            NotFound: For an id that is not in the dataset.
+        """
+        return curate.lineage(self._place, record if isinstance(record, str) else record.id)
+
+    def recut(self, record: Record | str, film: str | os.PathLike[str]) -> curate.Recut:
+        """Cuts a record's crop from its film again, and says whether it is the same file to the bit.
+
+        Raises:
+            InvalidInput: For another film than the record's.
+            NotFound: For a record without an image.
+        """
+        return curate.recut(self._place, record if isinstance(record, str) else record.id, film)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Dataset, (self._path,))
+        return (Dataset, (self._place,))
 
     def __repr__(self) -> str:
         counts = self.counts
-        return f"Dataset({str(self._path)!r}: {counts.kept} kept of {counts.records} records)"
+        return f"Dataset({self._place!r}: {counts.kept} kept of {counts.records} records)"
 
     def _repr_html_(self) -> str:
         return display.dataset(self)

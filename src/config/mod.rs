@@ -130,7 +130,9 @@ impl Config {
         let store = open_store(&self.out)?;
         #[cfg(feature = "aws-s3")]
         let store = match s3_address(&self.out) {
-            Some(uri) => Arc::new(crate::aws::S3Store::open(&uri, self.aws.clone())?.encryption(self.encryption.clone())),
+            Some(uri) => Arc::new(
+                crate::aws::S3Store::open(&uri, self.aws.clone())?.encryption(self.encryption.clone()),
+            ),
             None => open_store(&self.out)?,
         };
         let mut shared = self.shared()?.keep_answers_in(Arc::clone(&store));

@@ -78,10 +78,6 @@ impl FakeS3 {
         self.lock().objects.clone()
     }
 
-    pub(crate) fn put(&self, path: &str, body: impl Into<Bytes>) {
-        self.lock().objects.insert(path.into(), body.into());
-    }
-
     /// Uploads in parts that were neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
         self.lock().uploads.len()
@@ -94,7 +90,12 @@ impl FakeS3 {
 
     /// The headers of every request for an operation.
     pub(crate) fn headers(&self, operation: &str) -> Vec<HeaderMap> {
-        self.lock().log.iter().filter(|(name, _)| name == operation).map(|(_, headers)| headers.clone()).collect()
+        self.lock()
+            .log
+            .iter()
+            .filter(|(name, _)| name == operation)
+            .map(|(_, headers)| headers.clone())
+            .collect()
     }
 
     /// Bytes of objects that were sent.
@@ -119,10 +120,11 @@ struct Asked {
 async fn handle(State(service): State<Arc<Mutex<Service>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 30).await.unwrap_or_default();
-    let query = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    });
+    let query =
+        parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        });
     let query: BTreeMap<String, String> = query.collect();
     let path = decode(parts.uri.path().trim_start_matches('/'));
     let has = |name: &str| query.contains_key(name);
@@ -138,37 +140,40 @@ async fn handle(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
         _ => "DeleteObject",
     };
     let asked = Asked { operation, path, query, headers: parts.headers, body };
-    let mut service = service.lock().unwrap_or_else(PoisonError::into_inner);
-    service.log.push((operation.to_owned(), asked.headers.clone()));
-    let fault = service.faults.iter_mut().find(|(name, queue)| *name == operation && !queue.is_empty());
-    let fault = fault.and_then(|(_, queue)| queue.pop_front()).flatten();
-    match fault {
-        Some(Fault::Refused(status, code)) => return refuse(status, code),
-        // Unwinding ends the connection's task; no hook speaks of it.
-        Some(Fault::Reset) => std::panic::resume_unwind(Box::new("reset")),
-        _ => {}
-    }
-    let response = service.answer(&asked);
-    match fault {
-        Some(Fault::LostAnswer) => {
-            drop(service);
-            std::panic::resume_unwind(Box::new("reset"))
-        }
-        Some(Fault::CutShort) => {
+    let (fault, response) = {
+        let mut service = service.lock().unwrap_or_else(PoisonError::into_inner);
+        service.log.push((operation.to_owned(), asked.headers.clone()));
+        let fault = service.faults.iter_mut().find(|(name, queue)| *name == operation && !queue.is_empty());
+        let fault = fault.and_then(|(_, queue)| queue.pop_front()).flatten();
+        let done = !matches!(fault, Some(Fault::Refused(..) | Fault::Reset));
+        let response = done.then(|| service.answer(&asked));
+        (fault, response)
+    };
+    match (fault, response) {
+        (Some(Fault::Refused(status, code)), _) => refuse(status, code),
+        (Some(Fault::CutShort), Some(response)) => {
             let (head, body) = response.into_parts();
-            let body = futures::executor::block_on(to_bytes(body, 1 << 30)).unwrap();
+            let body = to_bytes(body, 1 << 30).await.unwrap();
             let half = body.slice(..body.len() / 2);
             let chunks = [Ok(half), Err(std::io::Error::other("cut short"))];
             Response::from_parts(head, Body::from_stream(futures::stream::iter(chunks)))
         }
-        _ => response,
+        (None, Some(response)) => response,
+        // Unwinding ends the connection's task; no hook speaks of it.
+        _ => std::panic::resume_unwind(Box::new("reset")),
     }
 }
 
 fn refuse(status: u16, code: &str) -> Response {
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code} for the test</Message></Error>");
+    let body = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code} for the test</Message></Error>"
+    );
     let status = StatusCode::from_u16(status).unwrap();
-    Response::builder().status(status).header(header::CONTENT_TYPE, "application/xml").body(Body::from(body)).unwrap()
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/xml")
+        .body(Body::from(body))
+        .unwrap()
 }
 
 fn xml(body: String) -> Response {
@@ -218,15 +223,20 @@ impl Service {
                 ))
             }
             "UploadPart" => {
-                let Some((_, parts)) = self.uploads.get_mut(&upload) else { return refuse(404, "NoSuchUpload") };
+                let Some((_, parts)) = self.uploads.get_mut(&upload) else {
+                    return refuse(404, "NoSuchUpload");
+                };
                 parts.insert(asked.query["partNumber"].parse().unwrap(), asked.body.clone());
                 Response::builder().header(header::ETAG, tag(&asked.body)).body(Body::empty()).unwrap()
             }
             "CompleteMultipartUpload" => {
-                let Some((path, parts)) = self.uploads.remove(&upload) else { return refuse(404, "NoSuchUpload") };
+                let Some((path, parts)) = self.uploads.remove(&upload) else {
+                    return refuse(404, "NoSuchUpload");
+                };
                 let whole: Vec<u8> = parts.into_values().flat_map(|part| part.to_vec()).collect();
                 self.objects.insert(path, whole.into());
-                xml("<CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>".into())
+                xml("<CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>"
+                    .into())
             }
             "AbortMultipartUpload" => {
                 self.uploads.remove(&upload);

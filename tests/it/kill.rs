@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -86,7 +86,9 @@ impl Embedder for Paid<FakeEmbedder> {
     async fn embed(&self, crops: &[Crop]) -> Result<Embeddings> {
         let sums: Vec<String> = crops
             .iter()
-            .map(|c| c.image.as_raw().iter().fold(0_u64, |s, b| s.wrapping_mul(31) + u64::from(*b)).to_string())
+            .map(|c| {
+                c.image.as_raw().iter().fold(0_u64, |s, b| s.wrapping_mul(31) + u64::from(*b)).to_string()
+            })
             .collect();
         self.bill(&format!("embed {}", sums.join("+"))).await;
         self.0.embed(crops).await
@@ -148,8 +150,10 @@ impl Store for Noting {
 fn open(place: &str) -> Arc<dyn Store> {
     #[cfg(feature = "aws-s3")]
     if place.starts_with("http") {
-        let context = picchu::aws::AwsContext::with_keys("us-east-1", place, "an-id", "a-secret");
-        let store = picchu::aws::S3Store::new("s3://bucket/film", &context).unwrap();
+        // The last part is the dataset, the rest the service.
+        let (address, name) = place.rsplit_once('/').unwrap();
+        let context = picchu::aws::AwsContext::with_keys("us-east-1", address, "an-id", "a-secret");
+        let store = picchu::aws::S3Store::new(&format!("s3://bucket/{name}"), &context).unwrap();
         return Arc::new(store.lease(Duration::from_millis(400)));
     }
     Arc::new(FsStore::new(place))
@@ -164,10 +168,7 @@ async fn child() {
     let store: Arc<dyn Store> = Arc::new(Noting(open(&place), notes.clone()));
     Pipeline::new(Arc::new(SyntheticFilm::new(SECONDS)))
         .detect(Arc::new(Paid(FakeDetector::new("Mayu"), notes.clone())))
-        .dedupe(
-            Arc::new(Paid(FakeEmbedder, notes.clone())),
-            Arc::new(CosineDeduper::at(0.9999).unwrap()),
-        )
+        .dedupe(Arc::new(Paid(FakeEmbedder, notes.clone())), Arc::new(CosineDeduper::at(0.9999).unwrap()))
         .caption(Arc::new(Paid(FakeCaptioner, notes)))
         .limits(Limits { in_flight: IN_FLIGHT, captions_in_flight: IN_FLIGHT, ..Limits::default() })
         .store(store)
@@ -176,8 +177,19 @@ async fn child() {
         .unwrap();
 }
 
-/// Starts a run and kills it after a while, or lets it end. Says whether it ended by itself.
-fn run(place: &str, notes: &Path, kill_after: Option<Duration>) -> bool {
+/// When a run is to die: after so many lines of its notes, and then so much later.
+#[derive(Clone, Copy, Debug)]
+struct Death {
+    lines: usize,
+    later: Duration,
+}
+
+fn lines(notes: &Path) -> usize {
+    fs::read(notes).unwrap_or_default().iter().filter(|&&b| b == b'\n').count()
+}
+
+/// Starts a run and kills it on the way, or lets it end. Says whether it ended by itself.
+fn run(place: &str, notes: &Path, death: Option<Death>) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::child", "--ignored", "--nocapture"])
         .env(PLACE, place)
@@ -186,8 +198,11 @@ fn run(place: &str, notes: &Path, kill_after: Option<Duration>) -> bool {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    if let Some(after) = kill_after {
-        std::thread::sleep(after);
+    if let Some(death) = death {
+        while lines(notes) < death.lines && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(death.later);
         // SIGKILL; a process that has just ended is left alone.
         let _ = child.kill();
     }
@@ -224,7 +239,6 @@ struct Account {
     kills: usize,
     datasets: usize,
     asked: usize,
-    asked_by_one_run: usize,
     /// Calls that were billed when the process died before it could keep the answer.
     lost: usize,
     /// How far runs were when they were killed.
@@ -234,13 +248,16 @@ struct Account {
 /// Kills runs until so many are dead; every dataset is then finished by a run that may end.
 async fn kill(kills: usize, mut place: impl FnMut(usize) -> String, notes: &Path) -> Account {
     let whole = place(0);
-    let begun = Instant::now();
     let notes_of = |n: usize| notes.join(format!("notes-{n}"));
     assert!(run(&whole, &notes_of(0), None));
-    let length = begun.elapsed();
+    let length = lines(&notes_of(0));
     let expected = content(&open(&whole)).await;
     assert!(expected.contains_key("picchu.json"));
-    assert!(!expected.keys().any(|key| key.starts_with("work/") || key.starts_with("lock/")), "{:?}", expected.keys());
+    assert!(
+        !expected.keys().any(|key| key.starts_with("work/") || key.starts_with("lock/")),
+        "{:?}",
+        expected.keys()
+    );
     let asked = |notes: &Path| -> Vec<String> {
         let text = fs::read_to_string(notes).unwrap_or_default();
         text.lines().filter(|line| line.starts_with("asked ")).map(str::to_owned).collect()
@@ -248,16 +265,22 @@ async fn kill(kills: usize, mut place: impl FnMut(usize) -> String, notes: &Path
     let kept = |notes: &Path| {
         fs::read_to_string(notes).unwrap_or_default().lines().filter(|line| line.starts_with("kept ")).count()
     };
-    let mut account = Account { asked_by_one_run: asked(&notes_of(0)).len(), ..Account::default() };
+    let mut account = Account::default();
     while account.kills < kills {
         account.datasets += 1;
         let (here, notes) = (place(account.datasets), notes_of(account.datasets));
         let mut lost = 0;
         // Up to four deaths of one dataset: the later ones come late in its life.
         for death in 0..4 {
-            let share = random((account.datasets * 10 + death) as u64);
+            let [share, moment] = [0, 1].map(|n| random((account.datasets * 10 + death) as u64 * 2 + n));
+            // Beyond the last line there is the writing of the dataset and the cleaning.
+            let target = lines(&notes) as f64 + share * 1.15 * length.saturating_sub(lines(&notes)) as f64;
+            let death = Death {
+                lines: (target as usize).min(length),
+                later: Duration::from_secs_f64(moment * if target as usize >= length { 0.1 } else { 0.012 }),
+            };
             let (before, kept_before) = (asked(&notes).len(), kept(&notes));
-            if run(&here, &notes, Some(length.mul_f64(share * 1.1))) {
+            if run(&here, &notes, Some(death)) {
                 break;
             }
             account.kills += 1;
@@ -283,7 +306,11 @@ async fn kill(kills: usize, mut place: impl FnMut(usize) -> String, notes: &Path
         let asked = asked(&notes);
         let once: BTreeSet<&String> = asked.iter().collect();
         // A call can only be asked twice when its first answer died with the process.
-        assert!(asked.len() - once.len() <= lost, "{} calls were repeated, {lost} were lost", asked.len() - once.len());
+        assert!(
+            asked.len() - once.len() <= lost,
+            "{} calls were repeated, {lost} were lost",
+            asked.len() - once.len()
+        );
         account.asked += asked.len();
         account.lost += lost;
     }
@@ -306,30 +333,31 @@ async fn a_hundred_runs_killed_on_a_disk() {
     assert!(account.stages.len() >= 3, "{account:?}");
 }
 
-/// Each dataset on a service of its own in this process, reached over HTTP.
 #[cfg(feature = "aws-s3")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_killed_on_s3_end_in_the_same_bytes_and_pay_once() {
-    let mut services = Vec::new();
-    for _ in 0..40 {
-        services.push(crate::fake_s3::FakeS3::start().await);
-    }
+    let s3 = crate::fake_s3::FakeS3::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let account = kill(6, |n| services[n].address().to_owned(), dir.path()).await;
+    let account = kill(6, |n| format!("{}/film-{n}", s3.address()), dir.path()).await;
     println!("{account:?}");
-    assert!(services.iter().all(|s3| s3.open_uploads() == 0));
+    assert_eq!(s3.open_uploads(), 0);
 }
 
 #[cfg(feature = "aws-s3")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; part of make nightly"]
 async fn a_hundred_runs_killed_on_s3() {
-    let mut services = Vec::new();
-    for _ in 0..110 {
-        services.push(crate::fake_s3::FakeS3::start().await);
-    }
     let dir = tempfile::tempdir().unwrap();
-    let account = kill(100, |n| services[n].address().to_owned(), dir.path()).await;
+    let account = match crate::moto::Moto::start().await {
+        Some(moto) => {
+            moto.create_bucket("bucket").await;
+            kill(100, |n| format!("{}/film-{n}", moto.address()), dir.path()).await
+        }
+        None => {
+            let s3 = crate::fake_s3::FakeS3::start().await;
+            kill(100, |n| format!("{}/film-{n}", s3.address()), dir.path()).await
+        }
+    };
     println!("{account:?}");
     assert!(account.stages.len() >= 3, "{account:?}");
 }

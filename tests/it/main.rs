@@ -9,13 +9,15 @@ mod dataset;
 mod dedupe;
 #[cfg(feature = "aws")]
 mod fake_aws;
+#[cfg(feature = "aws-s3")]
+mod fake_s3;
+mod kill;
+#[cfg(feature = "aws-s3")]
+mod moto;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "onnx")]
 mod onnx_file;
-#[cfg(feature = "aws-s3")]
-mod fake_s3;
-mod kill;
 mod pipeline;
 #[cfg(feature = "aws-s3")]
 mod s3;

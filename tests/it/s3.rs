@@ -10,7 +10,10 @@ use picchu::{
     testing::conformance,
 };
 
-use crate::fake_s3::{FakeS3, Fault};
+use crate::{
+    fake_s3::{FakeS3, Fault},
+    moto::Moto,
+};
 
 fn key(name: &str) -> Key {
     Key::new(name).unwrap()
@@ -26,7 +29,11 @@ async fn the_suite_of_stores() {
     conformance::store(&store(&s3)).await;
     assert!(s3.count("UploadPart") >= 2, "nine mebibytes go in parts");
     assert_eq!(s3.open_uploads(), 0);
-    assert!(s3.objects().keys().all(|k| k.starts_with("bucket/films/x-_E6_98_A0_E7_94_BB/")), "{:?}", s3.objects());
+    assert!(
+        s3.objects().keys().all(|k| k.starts_with("bucket/films/x-_E6_98_A0_E7_94_BB/")),
+        "{:?}",
+        s3.objects()
+    );
     for headers in s3.headers("PutObject").iter().chain(&s3.headers("UploadPart")) {
         assert!(headers.keys().any(|name| name.as_str().starts_with("x-amz-checksum-")), "{headers:?}");
     }
@@ -71,7 +78,10 @@ async fn faults_lose_nothing_and_leave_nothing_half() {
     s3.fail("UploadPart", [Some(Fault::Refused(403, "AccessDenied"))]);
     let refused = store.put(&key("d.bin"), big.clone(), PutMode::Overwrite).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "{refused}");
-    assert_eq!((s3.open_uploads(), store.get(&key("d.bin")).await.unwrap_err().kind()), (0, ErrorKind::NotFound));
+    assert_eq!(
+        (s3.open_uploads(), store.get(&key("d.bin")).await.unwrap_err().kind()),
+        (0, ErrorKind::NotFound)
+    );
 
     // A body that breaks off is taken up where it broke.
     let before = s3.bytes_out();
@@ -113,4 +123,21 @@ async fn two_runs_on_one_prefix_exclude_each_other() {
     lease.release().await.unwrap();
     lock(&two).await.unwrap().release().await.unwrap();
     assert!(s3.objects().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_stores_on_a_service_that_others_wrote() {
+    let Some(moto) = Moto::start().await else { return };
+    let context = moto.context();
+    moto.create_bucket("bucket").await;
+    let store = S3Store::new("s3://bucket/films/映画", &context).unwrap();
+    conformance::store(&store).await;
+    let missing = S3Store::new("s3://no-such-bucket/film", &context).unwrap();
+    let error = missing.put(&key("a"), Bytes::new(), PutMode::Overwrite).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    // What stood there before the run is taken, what did not is not.
+    let body = Bytes::from(vec![3_u8; 9 << 20]);
+    store.put(&key("big"), body.clone(), PutMode::CreateOnly).await.unwrap();
+    let taken = store.put(&key("big"), body, PutMode::CreateOnly).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists, "{taken}");
 }

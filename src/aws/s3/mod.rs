@@ -86,7 +86,9 @@ struct Connection {
 impl Connection {
     async fn client(&self) -> Result<&Client> {
         self.client
-            .get_or_try_init(|| async { AwsContext::from_env(&self.settings).await.map(|context| client(&context)) })
+            .get_or_try_init(|| async {
+                AwsContext::from_env(&self.settings).await.map(|context| client(&context))
+            })
             .await
             .map_err(|e: Error| e.with_provider("s3"))
     }
@@ -96,7 +98,8 @@ impl Connection {
 fn client(context: &AwsContext) -> Client {
     let elsewhere = context.sdk().endpoint_url().is_some();
     // Tried again by this module, which knows what has been done already.
-    let config = aws_sdk_s3::config::Builder::from(&context.single_attempts()).force_path_style(elsewhere).build();
+    let config =
+        aws_sdk_s3::config::Builder::from(&context.single_attempts()).force_path_style(elsewhere).build();
     Client::from_conf(config)
 }
 
@@ -114,8 +117,10 @@ impl S3Store {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an address that is none.
     pub fn new(uri: &str, context: &AwsContext) -> Result<Self> {
-        let connection =
-            Connection { settings: AwsSettings::default(), client: OnceCell::new_with(Some(client(context))) };
+        let connection = Connection {
+            settings: AwsSettings::default(),
+            client: OnceCell::new_with(Some(client(context))),
+        };
         Ok(Self::with(S3Place::parse(uri)?, connection))
     }
 
@@ -153,7 +158,8 @@ impl S3Store {
         }
         let config = PresigningConfig::expires_in(life)
             .map_err(|e| Error::invalid(format!("the life of a signed address: {e}")))?;
-        let request = self.connection.client().await?.get_object().bucket(&self.place.bucket).key(self.key(key));
+        let request =
+            self.connection.client().await?.get_object().bucket(&self.place.bucket).key(self.key(key));
         let signed = request.presigned(config).await.map_err(|e| service_error("s3 GetObject", e))?;
         Ok(signed.uri().to_owned())
     }

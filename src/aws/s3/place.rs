@@ -96,9 +96,14 @@ mod tests {
     #[test]
     fn places_are_checked_and_made_safe() {
         let place = S3Place::parse("s3://my-bucket//films/ep.1/").unwrap();
-        assert_eq!((place.to_string(), place.key("a")), ("s3://my-bucket/films/ep.1".into(), "films/ep.1/a".into()));
+        assert_eq!(
+            (place.to_string(), place.key("a")),
+            ("s3://my-bucket/films/ep.1".into(), "films/ep.1/a".into())
+        );
         assert_eq!(S3Place::parse("s3://my-bucket").unwrap().key("a"), "a");
-        for bad in ["my-bucket/film", "s3://", "s3://ab/x", "s3://My-Bucket/x", "s3://bucket/../x", "s3://-bucket"] {
+        for bad in
+            ["my-bucket/film", "s3://", "s3://ab/x", "s3://My-Bucket/x", "s3://bucket/../x", "s3://-bucket"]
+        {
             assert!(S3Place::parse(bad).is_err(), "{bad}");
         }
         assert!(S3Place::parse(&format!("s3://bucket/{}", "映".repeat(200))).is_err());

@@ -173,7 +173,6 @@ fn attempt(outcome: Result<()>) -> Result<Attempt> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
