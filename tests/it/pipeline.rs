@@ -145,7 +145,7 @@ async fn a_run_that_is_stopped_anywhere_ends_in_the_same_bytes() {
 #[tokio::test]
 async fn a_stopped_run_goes_on_where_it_was() {
     let store = memory();
-    let faulty: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&store), 20, ErrorKind::Unavailable));
+    let faulty: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&store), 13, ErrorKind::Unavailable));
     job(14, &faulty).run().await.unwrap_err();
     let taken = Arc::new(AtomicUsize::new(0));
     over(Arc::new(Counted(SyntheticFilm::new(14), Arc::clone(&taken))), &store).run().await.unwrap();
