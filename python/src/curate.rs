@@ -7,7 +7,7 @@ use picchu::{
     config::{open_film, open_store},
     dataset::{
         Dataset, SplitOptions, Violation,
-        export::{self, Options},
+        export::{self as exports, Options},
         merge as merge_datasets,
     },
     store::lock,
@@ -32,9 +32,9 @@ pub(crate) fn export(
     root: Option<String>,
 ) -> PyResult<String> {
     wait(py, async {
-        let format = export::format(trainer)?;
+        let format = exports::format(trainer)?;
         let dataset = Dataset::open(open_store(&dataset)?).await?;
-        json(&export::write(&dataset, format, &out, &Options { root }).await?)
+        json(&exports::write(&dataset, format, &out, &Options { root }).await?)
     })
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn validate(
     fix_at_ms: Option<u64>,
 ) -> PyResult<(String, usize)> {
     wait(py, async {
-        let format = trainer.as_deref().map(export::format).transpose()?;
+        let format = trainer.as_deref().map(exports::format).transpose()?;
         let (mut dataset, damage) = Dataset::salvage(open_store(&dataset)?).await?;
         let mut violations = look(&dataset, damage, format, images).await?;
         let mut mended = 0;
@@ -75,14 +75,14 @@ pub(crate) fn validate(
 async fn look(
     dataset: &Dataset,
     mut violations: Vec<Violation>,
-    format: Option<&'static dyn export::Format>,
+    format: Option<&'static dyn exports::Format>,
     images: bool,
 ) -> Result<Vec<Violation>> {
     if images {
         violations.extend(dataset.check_images().await?);
     }
     if let Some(format) = format {
-        violations.extend(export::check(dataset, format));
+        violations.extend(exports::check(dataset, format));
     }
     Ok(violations)
 }

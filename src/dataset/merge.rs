@@ -229,16 +229,18 @@ async fn dedupe(parts: &mut Parts, deduper: &dyn Deduper, min_similarity: f64) -
 
 async fn copy_images(datasets: &[Dataset], parts: &Parts, out: &Arc<dyn Store>) -> Result<()> {
     let mut seen = BTreeSet::new();
-    let wanted = parts.images.iter().filter(|(_, key)| seen.insert(key.clone()));
-    stream::iter(wanted)
-        .map(|(number, key)| async move {
-            let body = datasets[*number].store().get(key).await?;
-            out.put(key, body, PutMode::Overwrite).await
-        })
-        .buffered(COPIES)
-        .try_collect::<()>()
-        .await
-        .at(Stage::Dataset)
+    let copies: Vec<_> = parts
+        .images
+        .iter()
+        .filter(|(_, key)| seen.insert(key))
+        .map(|(number, key)| copy(Arc::clone(datasets[*number].store()), key.clone(), Arc::clone(out)))
+        .collect();
+    stream::iter(copies).buffered(COPIES).try_collect::<()>().await.at(Stage::Dataset)
+}
+
+async fn copy(from: Arc<dyn Store>, key: Key, out: Arc<dyn Store>) -> Result<()> {
+    let body = from.get(&key).await?;
+    out.put(&key, body, PutMode::Overwrite).await
 }
 
 async fn write(
