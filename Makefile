@@ -15,8 +15,8 @@ demo: ## The main job on the project's own film
 
 test: test-rust test-python ## Every test, Rust and Python
 
-test-rust: $(VENV)/moto ## Rust tests
-	cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
+test-rust: $(VENV)/moto $(VENV)/onnxruntime ## Rust tests
+	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
 test-python: $(VENV)/ready ## The wheel, built and tested in its own environment
 	$(BIN)/pip install --quiet ".[test,trainers]"
@@ -34,6 +34,11 @@ $(VENV)/ready:
 $(VENV)/moto: $(VENV)/ready
 	-$(BIN)/pip install --quiet "moto[s3,server]>=5"
 	touch $@
+
+# The folder of the ONNX Runtime library that the tests of models run with; empty where it cannot be had.
+$(VENV)/onnxruntime: $(VENV)/ready
+	-$(BIN)/pip install --quiet "onnxruntime>=1.22"
+	$(BIN)/python -c 'from importlib.util import find_spec as f; p = f("onnxruntime"); print(p.origin[:-11] + "capi" if p else "")' > $@
 
 lint: ## Format and lints, warnings denied
 	cargo fmt --all --check

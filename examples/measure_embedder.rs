@@ -56,10 +56,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (core, hard) = (similarities(|p| &p.core), similarities(|p| &p.hard));
     let mut next = Vec::new();
     let mut other = Vec::new();
+    let mut alike = Vec::new();
     for (i, a) in pictures.iter().enumerate() {
         for (j, b) in pictures.iter().enumerate().skip(i + 1) {
             if a.scene != b.scene {
                 other.push(dot(&a.vector, &b.vector));
+                alike.push((dot(&a.vector, &b.vector), i, j));
             } else if j == i + 1 {
                 next.push(dot(&a.vector, &b.vector));
             }
@@ -87,8 +89,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             other.len()
         );
     }
-    let most = other.iter().copied().fold(-1.0, f32::max);
-    println!("highest similarity of two scenes {most:.4}; lowest under small changes:");
+    println!("most alike of two scenes (look at them: do they show the same drawing after all?):");
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (similarity, i, j) in alike.into_iter().take(5) {
+        println!("  {similarity:.4}  {}  {}", pictures[i].file.display(), pictures[j].file.display());
+    }
+    println!("least alike under small changes:");
     let mut worst: Vec<_> = core.iter().enumerate().collect();
     worst.sort_by(|a, b| a.1.total_cmp(b.1));
     for (number, similarity) in worst.into_iter().take(3) {

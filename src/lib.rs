@@ -17,6 +17,7 @@
 //! | Feature | Gives | Default |
 //! |---|---|---|
 //! | `video` | video files, decoded in a process of their own | yes |
+//! | `onnx` | detectors and image encoders of the user's own, run by the user's ONNX Runtime | no |
 //! | `cli` | the program `picchu` | no |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 

@@ -1,4 +1,4 @@
-"""What runs on this machine: no account, no model download, no service.
+"""What runs on this machine: no account, no service, and no model but your own.
 
 These classes only hold options; the work is done in `Plan.run`.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from picchu.cast import Cast
 
-__all__ = ["LayoutEmbedder", "MeasuredCaptioner", "PaletteDetector"]
+__all__ = ["LayoutEmbedder", "MeasuredCaptioner", "OnnxDetector", "OnnxEmbedder", "PaletteDetector"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,6 +42,132 @@ class PaletteDetector:
 
     def __repr__(self) -> str:
         return f"PaletteDetector({', '.join(self.cast.names)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OnnxDetector:
+    """Finds characters with a detector of your own: a YOLO export in an ONNX file.
+
+    Needs ONNX Runtime: ``pip install "picchu[onnx]"``. A class with the name of a character names it. Boxes of
+    other classes, such as ``person``, are named by likeness to the cast's reference pictures where the plan's
+    embedder is an `OnnxEmbedder`, and are unsure otherwise.
+
+    Args:
+        model: The model file.
+        cast: Who to look for: a `Cast`, or the path of a cast file.
+        description: The model's description; the ``.json`` file beside the model by default.
+        library: The ONNX Runtime library, or the folder that holds it; by default what ``ORT_DYLIB_PATH``
+            names, or else the one in the installed ``onnxruntime`` package.
+        threads: Threads of the model; one a core, at most 8, by default. The answers do not depend on it.
+        min_likeness: Least cosine to a reference picture for a box to get a name; 0.5 by default.
+        margin: Least lead of that cosine over the next character's; 0.03 by default.
+
+    Raises:
+        NotFound: If the cast file does not exist.
+        InvalidInput: If it is not a cast.
+    """
+
+    model: Path
+    cast: Cast
+    description: Path | None
+    library: Path | None
+    threads: int | None
+    min_likeness: float | None
+    margin: float | None
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        cast: Cast | str | os.PathLike[str],
+        *,
+        description: str | os.PathLike[str] | None = None,
+        library: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        min_likeness: float | None = None,
+        margin: float | None = None,
+    ) -> None:
+        given = {
+            "model": Path(model),
+            "cast": cast if isinstance(cast, Cast) else Cast.load(cast),
+            "description": None if description is None else Path(description),
+            "library": None if library is None else Path(library),
+            "threads": threads,
+            "min_likeness": min_likeness,
+            "margin": margin,
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the native module reads it."""
+        fields = _model(self.model, self.description, self.library, self.threads)
+        return {"onnx": fields | {"min_likeness": self.min_likeness, "margin": self.margin}}
+
+    def __repr__(self) -> str:
+        return f"OnnxDetector({str(self.model)!r}, {', '.join(self.cast.names)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OnnxEmbedder:
+    """Maps pictures to vectors with an image encoder of your own: CLIP, DINOv2, SigLIP in an ONNX file.
+
+    Needs ONNX Runtime: ``pip install "picchu[onnx]"``. The model's description says from which similarity on
+    two crops are near-duplicates.
+
+    Args:
+        model: The model file.
+        description: The model's description; the ``.json`` file beside the model by default.
+        library: The ONNX Runtime library, or the folder that holds it; by default what ``ORT_DYLIB_PATH``
+            names, or else the one in the installed ``onnxruntime`` package.
+        threads: Threads of the model; one a core, at most 8, by default. The answers do not depend on it.
+    """
+
+    model: Path
+    description: Path | None
+    library: Path | None
+    threads: int | None
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        description: str | os.PathLike[str] | None = None,
+        library: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        object.__setattr__(self, "model", Path(model))
+        object.__setattr__(self, "description", None if description is None else Path(description))
+        object.__setattr__(self, "library", None if library is None else Path(library))
+        object.__setattr__(self, "threads", threads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the native module reads it."""
+        return {"onnx": _model(self.model, self.description, self.library, self.threads)}
+
+    def __repr__(self) -> str:
+        return f"OnnxEmbedder({str(self.model)!r})"
+
+
+def _model(
+    model: Path, description: Path | None, library: Path | None, threads: int | None
+) -> dict[str, Any]:
+    library = library or _installed_library()
+    return {
+        "model": str(model),
+        "description": None if description is None else str(description),
+        "library": None if library is None else str(library),
+        "threads": threads,
+    }
+
+
+def _installed_library() -> Path | None:
+    """The folder of the library in the package ``onnxruntime``, which is not imported for it."""
+    if os.environ.get("ORT_DYLIB_PATH"):
+        return None
+    package = find_spec("onnxruntime")
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).parent / "capi"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from picchu import _picchu, display
 from picchu.cast import Cast
 from picchu.dataset import Dataset, gap_of, open_dataset
 from picchu.exceptions import ConfigError, GapWarning, InvalidInput
-from picchu.local import LayoutEmbedder, MeasuredCaptioner, PaletteDetector
+from picchu.local import LayoutEmbedder, MeasuredCaptioner, OnnxDetector, OnnxEmbedder, PaletteDetector
 from picchu.progress import Progress
 from picchu.sampling import Every, Sampling
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from picchu.frames import Film
 
 __all__ = ["CropOptions", "Explanation", "Keep", "Plan", "StageExplanation", "Stages"]
+
+Detector = PaletteDetector | OnnxDetector
+"""Who finds and names the characters."""
+
+Embedder = LayoutEmbedder | OnnxEmbedder
+"""Who turns crops into vectors."""
 
 Keep = Literal["best", "first"]
 """Which of several near-duplicates stays: the one of the best quality, or the first in the film."""
@@ -109,13 +115,13 @@ class Stages:
         """
         return replace(self._plan(), sampling=Sampling.of(every, fps, at, start, end, limit, max_side))
 
-    def detect(self, detector: PaletteDetector | Cast | str | os.PathLike[str]) -> Plan:
+    def detect(self, detector: Detector | Cast | str | os.PathLike[str]) -> Plan:
         """Chooses who finds and names the characters. Every plan needs this.
 
         Args:
             detector: A detector; or a cast or the path of a cast file, for a `picchu.local.PaletteDetector`.
         """
-        if not isinstance(detector, PaletteDetector):
+        if isinstance(detector, (Cast, str, os.PathLike)):
             detector = PaletteDetector(detector)
         return replace(self._plan(), detector=detector)
 
@@ -151,7 +157,7 @@ class Stages:
 
     def dedupe(
         self,
-        embedder: LayoutEmbedder | None = None,
+        embedder: Embedder | None = None,
         *,
         min_similarity: float | None = None,
         keep: Keep = "best",
@@ -201,9 +207,9 @@ class Plan(Stages):
 
     film: Film
     sampling: Sampling = field(default_factory=Sampling)
-    detector: PaletteDetector | None = None
+    detector: Detector | None = None
     cropping: CropOptions = field(default_factory=CropOptions)
-    embedder: LayoutEmbedder = field(default_factory=LayoutEmbedder)
+    embedder: Embedder = field(default_factory=LayoutEmbedder)
     min_similarity: float | None = None
     keep: Keep = "best"
     captioner: MeasuredCaptioner = field(default_factory=MeasuredCaptioner)

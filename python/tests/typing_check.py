@@ -56,6 +56,8 @@ def plans() -> None:
         .crop(
             pad=0.15, max_aspect=2, min_side=512, max_side=2048, max_pixels=4_000_000, min_character_side=96
         )
+        .detect(local.OnnxDetector("yolo.onnx", "cast.toml", threads=2, margin=0.05))
+        .dedupe(local.OnnxEmbedder("clip.onnx", library="onnxruntime/capi"))
         .dedupe(local.LayoutEmbedder(), min_similarity=0.94, keep="best")
         .caption(local.MeasuredCaptioner())
     )

@@ -11,6 +11,8 @@ const LINES: usize = 256;
 const RISE: i32 = 24;
 /// Fewest edges that tell something of a direction.
 const EDGES: u64 = 24;
+/// Range of luma, from the 5th to the 95th percentile, that earns full marks for exposure.
+const FULL_RANGE: f32 = 160.0;
 /// Steepness of edges (share of the rise within one pixel) of a picture that is out of focus, and of a crisp one.
 const STEEPNESS: (f32, f32) = (0.18, 0.45);
 
@@ -24,7 +26,8 @@ const STEEPNESS: (f32, f32) = (0.18, 0.45);
 ///   the steepest pixel step over the rise around it, the median of them, mapped from out of focus (0.18) to crisp
 ///   (0.45). Flat drawings are not punished for lacking texture, and blurred foliage gains nothing by being busy.
 ///   Of the two directions the softer one counts, so that motion blur shows. Without clear edges it is 0.
-/// - **Exposure**: the range from the 5th to the 95th percentile of luma, full marks from 96 levels, less the share
+/// - **Exposure**: the range from the 5th to the 95th percentile of luma, full marks from 160 levels, so
+///   that a picture that fades out loses to its neighbours, less the share
 ///   beyond 30 % of pixels that are crushed to black (≤ 8) or burned to white (≥ 250).
 /// - **Completeness**: the share of the box inside the frame, times 0.6 if it touches the frame's top, 0.7 for each
 ///   side and 0.8 for the bottom, times 1 less half the share that other boxes cover (who stands in front is not
@@ -168,7 +171,7 @@ fn exposure(luma: &Luma) -> f32 {
     };
     let range = percentile(95).unwrap_or(0) as f32 - percentile(5).unwrap_or(0) as f32;
     let clipped = histogram[..=8].iter().chain(&histogram[250..]).sum::<u64>() as f32 / total as f32;
-    (range / 96.0).min(1.0) * (1.0 - (clipped - 0.3).max(0.0) / 0.7)
+    (range / FULL_RANGE).min(1.0) * (1.0 - (clipped - 0.3).max(0.0) / 0.7)
 }
 
 fn completeness(bbox: BoundingBox, visible: BoundingBox, others: &[BoundingBox]) -> f32 {

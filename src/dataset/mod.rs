@@ -189,8 +189,19 @@ impl Dataset {
     /// The embeddings: row [`embedding.row`](crate::types::EmbeddingRow::row) belongs to the record.
     ///
     /// # Errors
-    /// When `embeddings.npy` is missing or is not the file that was written.
+    /// When `embeddings.npy` is missing or is not the file that was written, and when records name other embedders
+    /// than the dataset's: vectors of two embedders cannot be compared.
     pub async fn embeddings(&self) -> Result<Embeddings> {
+        let model = &self.header.settings.embedder.model;
+        let stranger = self.records.iter().filter_map(|r| Some((r, r.embedding.as_ref()?)));
+        if let Some((record, other)) = stranger.into_iter().find(|(_, e)| e.model != *model) {
+            return Err(Error::invalid(format!(
+                "this dataset mixes embedders: its vectors are said to be by {model}, but that of record {} by {}. \
+                 Build it anew with one of them",
+                record.id, other.model
+            ))
+            .at(Stage::Dataset));
+        }
         let body = self.store.get(&Key::new(EMBEDDINGS)?).await.at(Stage::Dataset)?;
         let expected = self.header.embeddings.clone();
         let vectors = crate::blocking(move || {

@@ -23,8 +23,12 @@ use crate::{
 const WINDOW: usize = 128;
 /// How often a caption is asked for before the record is given up.
 const ATTEMPTS: u32 = 6;
-/// How often a caption is asked for where only variety is missing; then the least worn wording is taken.
+/// How often a caption that costs something is asked for where only variety is missing; then the least worn wording is
+/// taken.
 const VARIETY_ATTEMPTS: u32 = 3;
+
+/// The same where captions cost nothing: enough that neighbours hardly ever begin alike.
+const FREE_ATTEMPTS: u32 = 24;
 
 /// A caption, or why this record gets none.
 type Settled = std::result::Result<Caption, (NoCaption, String)>;
@@ -61,7 +65,7 @@ pub(super) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> 
             kept.chunks(WINDOW).map(|window| window.iter().map(|&i| &records[i]).collect()).collect();
         let mut waiting = first(job, windows.first()).await?;
         for (number, window) in windows.iter().enumerate() {
-            let gate = settle(job, window, waiting, &mut linter, &mut usage);
+            let gate = settle(job, window, number * WINDOW, waiting, &mut linter, &mut usage);
             let (done, next) = try_join(gate, first(job, windows.get(number + 1))).await?;
             waiting = next;
             settled.extend(done);
@@ -121,10 +125,11 @@ async fn request(
     })
 }
 
-/// Brings a window through the gate, in rounds.
+/// Brings a window, whose records begin at the place `first`, through the gate, in rounds.
 async fn settle(
     job: &Job,
     window: &[&Record],
+    first: usize,
     mut waiting: Vec<Pending>,
     linter: &mut Linter,
     usage: &mut Usage,
@@ -134,6 +139,7 @@ async fn settle(
         let mut again = Vec::new();
         for pending in waiting {
             let at = pending.at;
+            linter.at(first + at);
             let names: Vec<&str> = window[at].subjects.iter().map(|s| s.character.as_str()).collect();
             *usage += pending.answer.as_ref().map_or_else(Error::usage, |caption| caption.usage);
             match judge(pending, &names, linter) {
@@ -170,8 +176,8 @@ fn judge(pending: Pending, names: &[&str], linter: &mut Linter) -> std::result::
         Err(e) if e.kind() == ErrorKind::ContentFiltered => (0, NoCaption::Refused, e.to_string()),
         Err(e) => (ATTEMPTS, NoCaption::Failed, e.to_string()),
     };
-    if spare.is_some() {
-        limit = limit.min(VARIETY_ATTEMPTS);
+    if let Some(spare) = &spare {
+        limit = if spare.usage.is_free() { FREE_ATTEMPTS } else { limit.min(VARIETY_ATTEMPTS) };
     }
     if attempt < limit {
         return Err(Question { at, attempt, refusal: Some(reason), spare });

@@ -29,10 +29,10 @@ pub(crate) struct Build {
     /// Where the dataset goes.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Who finds and names the characters.
+    /// Who finds and names the characters; `onnx:yolo.onnx` names a model (docs/models.md).
     #[arg(long, value_name = "NAME", default_value = "palette")]
     detector: String,
-    /// Who turns crops into vectors.
+    /// Who turns crops into vectors; `onnx:clip.onnx` names a model.
     #[arg(long, value_name = "NAME", default_value = "layout")]
     embedder: String,
     /// Who words the captions.

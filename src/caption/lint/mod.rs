@@ -11,6 +11,7 @@
 //! | equal | another caption has the same text |
 //! | near_identical | nearly all its words are those of another caption |
 //! | worn_opener, worn_phrase | its beginning, or four words in a row, are in too many captions already |
+//! | worn_opener | one of the 8 records before or after it begins with the same three words, names counting as one |
 //!
 //! The first seven are **strict**: such a caption never enters a dataset. The others are about variety: a caption that
 //! breaks only those is asked for anew, and in the end taken, with the fault written beside it.
@@ -114,6 +115,8 @@ pub struct Linter {
     cast: Names,
     variety: Variety,
     texts: HashSet<String>,
+    /// Place of the record whose caption is looked at.
+    place: usize,
 }
 
 impl Linter {
@@ -122,7 +125,7 @@ impl Linter {
         let looks = rules.cast.iter().map(|c| (names::clean(&c.name), Looks::of(&c.looks))).collect();
         let cast = Names::new(rules.cast.iter().map(|c| c.name.as_str()));
         let variety = Variety::new(&rules, total);
-        Self { rules, looks, cast, variety, texts: HashSet::new() }
+        Self { rules, looks, cast, variety, texts: HashSet::new(), place: 0 }
     }
 
     /// The rules.
@@ -174,16 +177,23 @@ impl Linter {
         if self.texts.contains(text) {
             fault(LintRule::Equal, "is equal to another caption".to_owned());
         } else {
-            faults.extend(self.variety.check(&words));
+            faults.extend(self.variety.check(&words, self.place));
         }
         faults
+    }
+
+    /// Sets the place of the record whose caption comes next, for captions that come out of order: neighbours may not
+    /// begin alike. Each accepted text moves on by one.
+    pub fn at(&mut self, place: usize) {
+        self.place = place;
     }
 
     /// Counts a text as taken.
     pub fn accept(&mut self, text: &str, subjects: &[impl AsRef<str>]) {
         let everybody = Names::new(subjects.iter().map(AsRef::as_ref)).and(&self.cast);
-        self.variety.accept(&in_words(text, &everybody.mentioned(text)));
+        self.variety.accept(&in_words(text, &everybody.mentioned(text)), self.place);
         self.texts.insert(text.to_owned());
+        self.place += 1;
     }
 
     /// Openers that are used up, for prompts that ask for other words.

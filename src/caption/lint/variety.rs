@@ -14,6 +14,8 @@ const OPENER: usize = 3;
 const PHRASE: usize = 4;
 /// Captions in which an opener or a phrase may stand, however few there are.
 const AT_LEAST: usize = 4;
+/// Records to either side among which no two captions begin alike.
+const NEIGHBOURS: usize = 8;
 /// Most openers that a prompt is told to avoid.
 const TOLD: usize = 8;
 
@@ -22,7 +24,8 @@ const TOLD: usize = 8;
 pub(super) struct Variety {
     opener_budget: usize,
     phrase_budget: usize,
-    openers: BTreeMap<String, usize>,
+    /// The places of the captions that begin so.
+    openers: BTreeMap<String, Vec<usize>>,
     phrases: HashMap<String, usize>,
     likeness: Likeness,
 }
@@ -39,12 +42,18 @@ impl Variety {
         }
     }
 
-    pub(super) fn check(&self, words: &[Word]) -> Vec<Fault> {
+    /// Checks a caption for the record at a place in the dataset.
+    pub(super) fn check(&self, words: &[Word], place: usize) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut fault = |rule, message| faults.push(Fault { rule, message });
-        if let Some(opener) = opener(words).filter(|o| self.openers.get(o) >= Some(&self.opener_budget)) {
-            let others = self.openers[&opener];
-            fault(LintRule::WornOpener, format!("begins “{opener}” like {others} other captions"));
+        let opener = opener(words).and_then(|opener| Some((self.openers.get(&opener)?, opener)));
+        if let Some((places, opener)) = opener {
+            let others = places.len();
+            if others >= self.opener_budget {
+                fault(LintRule::WornOpener, format!("begins “{opener}” like {others} other captions"));
+            } else if places.iter().any(|other| other.abs_diff(place) <= NEIGHBOURS) {
+                fault(LintRule::WornOpener, format!("begins “{opener}” like that of a neighbour"));
+            }
         }
         let worn = phrases(words)
             .into_iter()
@@ -64,9 +73,9 @@ impl Variety {
         faults
     }
 
-    pub(super) fn accept(&mut self, words: &[Word]) {
+    pub(super) fn accept(&mut self, words: &[Word], place: usize) {
         if let Some(opener) = opener(words) {
-            *self.openers.entry(opener).or_default() += 1;
+            self.openers.entry(opener).or_default().push(place);
         }
         for phrase in phrases(words) {
             *self.phrases.entry(phrase).or_default() += 1;
@@ -75,8 +84,9 @@ impl Variety {
     }
 
     pub(super) fn worn_openers(&self) -> Vec<String> {
-        let mut worn: Vec<_> = self.openers.iter().filter(|(_, n)| **n * 2 >= self.opener_budget).collect();
-        worn.sort_by_key(|(opener, n)| (Reverse(**n), *opener));
+        let mut worn: Vec<_> =
+            self.openers.iter().filter(|(_, at)| at.len() * 2 >= self.opener_budget).collect();
+        worn.sort_by_key(|(opener, at)| (Reverse(at.len()), *opener));
         worn.into_iter().take(TOLD).map(|(opener, _)| opener.clone()).collect()
     }
 }
@@ -180,16 +190,26 @@ mod tests {
         let mut variety = Variety::new(&LintRules::default(), 100);
         let text = |n: usize| format!("they all run to place {n} q{n} w{n} e{n} r{n} t{n}");
         for n in 0..10 {
-            assert!(variety.check(&words(&text(n))).is_empty(), "{n}");
-            variety.accept(&words(&text(n)));
+            assert!(variety.check(&words(&text(n)), n * 9).is_empty(), "{n}");
+            variety.accept(&words(&text(n)), n * 9);
         }
-        let faults = variety.check(&words(&text(10)));
+        let faults = variety.check(&words(&text(10)), 90);
         assert_eq!(faults.iter().map(|f| f.rule).collect::<Vec<_>>(), [LintRule::WornOpener]);
         assert_eq!(variety.worn_openers(), ["they all run"]);
         for n in 10..25 {
-            variety.accept(&words(&text(n)));
+            variety.accept(&words(&text(n)), n * 9);
         }
-        assert_eq!(variety.check(&words(&text(30)))[1].rule, LintRule::WornPhrase);
+        assert_eq!(variety.check(&words(&text(30)), 300)[1].rule, LintRule::WornPhrase);
+    }
+
+    #[test]
+    fn neighbours_do_not_begin_alike() {
+        let mut variety = Variety::new(&LintRules::default(), 1000);
+        variety.accept(&words("they all run to place q w e r t"), 100);
+        let again = words("they all run away from home a s d f g");
+        for (place, allowed) in [(91, true), (92, false), (101, false), (108, false), (109, true)] {
+            assert_eq!(variety.check(&again, place).is_empty(), allowed, "{place}");
+        }
     }
 
     proptest! {
