@@ -117,6 +117,13 @@ impl AwsContext {
         self.sdk.to_builder().retry_config(RetryConfig::disabled()).build()
     }
 
+    /// The same with connections of its own, for work that outlives the runtime that holds the others.
+    #[must_use]
+    pub fn with_own_connections(&self) -> Self {
+        let sdk = self.sdk.to_builder().http_client(http_client()).build();
+        Self { sdk, region: self.region.clone() }
+    }
+
     /// Which access key calls are signed with; looks for credentials, which may ask the machine's role service.
     ///
     /// # Errors

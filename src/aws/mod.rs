@@ -2,6 +2,8 @@
 
 mod context;
 mod error;
+#[cfg(feature = "aws-rekognition")]
+pub mod rekognition;
 #[cfg(feature = "aws-s3")]
 mod s3;
 

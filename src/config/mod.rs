@@ -1,5 +1,7 @@
 //! From settings to a pipeline: the only place that knows which implementations there are.
 
+#[cfg(feature = "aws-rekognition")]
+mod cloud;
 mod onnx;
 mod providers;
 
@@ -10,9 +12,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "aws-rekognition")]
+pub use self::cloud::{CastService, Cleaner, Resource};
 pub use self::{
     onnx::{OnnxDetectorChoice, OnnxEmbedderChoice},
-    providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared},
+    providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Providers, Shared},
 };
 use crate::{
     caption::LintRules,

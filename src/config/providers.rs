@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     layers::{Cache, Meter},
     store::Store,
+    train::Ledger,
     types::{Cast, PriceTable},
 };
 
@@ -34,6 +35,8 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     /// What they cost.
     pub meter: Arc<Meter>,
+    /// Where resources that bill are written down.
+    pub ledger: Option<Ledger>,
     /// How to reach Amazon's services.
     #[cfg(feature = "aws")]
     pub aws: AwsSettings,
@@ -47,10 +50,12 @@ impl Shared {
         Self { cast, meter: Arc::new(Meter::new(PriceTable::built_in())), ..Self::default() }
     }
 
-    /// Sets where answers of paid services are kept: below `cache/` in a store.
+    /// Sets where answers of paid services are kept, and what bills is written down: `cache/` and `ledger.jsonl` in a
+    /// store.
     #[must_use]
     pub fn keep_answers_in(mut self, store: Arc<dyn Store>) -> Self {
-        self.cache = Arc::new(Cache::new(store));
+        self.cache = Arc::new(Cache::new(Arc::clone(&store)));
+        self.ledger = Some(Ledger::new(store));
         self
     }
 
@@ -85,6 +90,9 @@ pub enum DetectorChoice {
     Palette {},
     /// A model of the user's own.
     Onnx(OnnxDetectorChoice),
+    /// [`RekognitionDetector`](crate::aws::rekognition::RekognitionDetector): Amazon's service.
+    #[cfg(feature = "aws-rekognition")]
+    Rekognition(Box<crate::aws::rekognition::RekognitionOptions>),
 }
 
 impl Default for DetectorChoice {
@@ -123,8 +131,34 @@ impl DetectorChoice {
         match self {
             Self::Palette {} => Ok(Arc::new(PaletteDetector::new(references(&shared.cast)?)?)),
             Self::Onnx(choice) => choice.open(shared).await,
+            #[cfg(feature = "aws-rekognition")]
+            Self::Rekognition(options) => rekognition(options, shared).await,
         }
     }
+}
+
+#[cfg(feature = "aws-rekognition")]
+async fn rekognition(
+    options: &crate::aws::rekognition::RekognitionOptions,
+    shared: &Shared,
+) -> Result<Arc<dyn CharacterDetector>> {
+    use crate::aws::rekognition::{Parts, RekognitionDetector};
+
+    let frames = match &options.frames_at {
+        Some(at) => {
+            let place = format!("s3://{}/{}", at.bucket, at.prefix);
+            Some(super::open_store(place.trim_end_matches('/').as_ref())?)
+        }
+        None => None,
+    };
+    let parts = Parts {
+        cache: Arc::clone(&shared.cache),
+        meter: Arc::clone(&shared.meter),
+        ledger: shared.ledger.clone(),
+        frames,
+    };
+    let (context, cast) = (shared.aws().await?, shared.cast.clone());
+    Ok(Arc::new(RekognitionDetector::with_parts(context, cast, options.clone(), parts).await?))
 }
 
 /// Who turns crops into vectors.
@@ -208,6 +242,33 @@ impl CaptionerChoice {
         match self {
             Self::Measured {} => Ok(Arc::new(MeasuredCaptioner::new())),
         }
+    }
+}
+
+/// One choice a stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Providers {
+    /// Who finds and names the characters.
+    pub detector: DetectorChoice,
+    /// Who turns crops into vectors.
+    pub embedder: EmbedderChoice,
+    /// Who words the captions.
+    pub captioner: CaptionerChoice,
+}
+
+impl Providers {
+    /// Amazon's service for each stage that this build has one for.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) in builds without any.
+    pub fn aws() -> Result<Self> {
+        #[cfg(feature = "aws-rekognition")]
+        return Ok(Self { detector: DetectorChoice::Rekognition(Box::default()), ..Self::default() });
+        #[cfg(not(feature = "aws-rekognition"))]
+        Err(Error::new(
+            crate::ErrorKind::Unsupported,
+            "this build has none of Amazon's services; enable the feature \"aws-rekognition\"",
+        ))
     }
 }
 

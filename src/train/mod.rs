@@ -1,6 +1,10 @@
 //! Fine-tuning and serving.
 
+mod ledger;
+
 use async_trait::async_trait;
+
+pub use self::ledger::{Entry, Happened, LEDGER, Ledger, ResourceKind};
 
 use crate::{
     error::Result,

@@ -11,13 +11,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use picchu::{
     Error, ErrorKind, Result,
-    config::{CaptionerChoice, Config, DetectorChoice, EmbedderChoice},
+    config::Config,
     crop::CropPolicy,
     dedupe::Keep,
     pipeline::{Event, Report},
 };
 
-use crate::output::to_json;
+use crate::{output::to_json, providers::ProviderArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct Build {
@@ -29,15 +29,8 @@ pub(crate) struct Build {
     /// Where the dataset goes.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Who finds and names the characters; `onnx:yolo.onnx` names a model (docs/models.md).
-    #[arg(long, value_name = "NAME", default_value = "palette")]
-    detector: String,
-    /// Who turns crops into vectors; `onnx:clip.onnx` names a model.
-    #[arg(long, value_name = "NAME", default_value = "layout")]
-    embedder: String,
-    /// Who words the captions.
-    #[arg(long, value_name = "NAME", default_value = "measured")]
-    captioner: String,
+    #[command(flatten)]
+    providers: ProviderArgs,
     /// Frames a second.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     fps: f64,
@@ -73,9 +66,7 @@ fn keep(text: &str) -> std::result::Result<Keep, String> {
 impl Build {
     pub(crate) async fn run(self) -> Result<()> {
         let mut config = Config::new(&self.film, &self.cast, &self.out);
-        config.detector = DetectorChoice::named(&self.detector)?;
-        config.embedder = EmbedderChoice::named(&self.embedder)?;
-        config.captioner = CaptionerChoice::named(&self.captioner)?;
+        self.providers.apply(&mut config)?;
         config.fps = self.fps;
         config.limit = self.limit;
         config.min_similarity = self.min_similarity;
@@ -144,6 +135,14 @@ fn summarise(report: &Report) {
     for gap in &report.gaps {
         let until = gap.until.map_or_else(|| "the end".into(), |t| format!("{:.3} s", t.as_secs_f64()));
         println!("  gap from {:.3} s to {until}: {}", gap.from.as_secs_f64(), gap.reason);
+    }
+    let usage = &report.usage;
+    if usage.requests > 0 {
+        print!("{} paid calls, {:.4} US dollars", usage.requests, usage.usd);
+        if usage.unpriced_requests > 0 {
+            print!(" and {} calls whose price is not known", usage.unpriced_requests);
+        }
+        println!();
     }
     println!("Look at {}", report.contact_sheet);
 }

@@ -4,11 +4,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod build;
+#[cfg(feature = "aws-rekognition")]
+mod cast;
+#[cfg(feature = "aws-rekognition")]
+mod clean;
 mod curate;
 mod doctor;
 mod export;
 mod lint;
 mod output;
+mod providers;
 mod show;
 mod validate;
 
@@ -43,6 +48,12 @@ enum Command {
     Split(curate::Split),
     /// Count what the images show of each character, and say what is missing.
     Stats(curate::Stats),
+    /// Keep the cast where a service finds it.
+    #[cfg(feature = "aws-rekognition")]
+    Cast(cast::CastCommand),
+    /// Show what was created in the cloud and what it costs, and remove it.
+    #[cfg(feature = "aws-rekognition")]
+    Clean(clean::Clean),
     /// Say what is installed, what is missing, and how to get it.
     Doctor(doctor::Doctor),
 }
@@ -83,6 +94,10 @@ fn main() -> ExitCode {
         Command::Merge(command) => (command.json, run(command.run())),
         Command::Split(command) => (command.json, run(command.run())),
         Command::Stats(command) => (command.json, run(command.run())),
+        #[cfg(feature = "aws-rekognition")]
+        Command::Cast(command) => (command.json(), run(command.run())),
+        #[cfg(feature = "aws-rekognition")]
+        Command::Clean(command) => (command.json, run(command.run())),
         Command::Doctor(command) => (command.json, run(command.run())),
     };
     match outcome {
