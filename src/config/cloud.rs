@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     layers::Meter,
     train::{Entry, Happened, Ledger, ResourceKind},
-    types::{Cast, PriceTable, Usage},
+    types::{Cast, Usage},
 };
 
 /// Where the faces of a cast are kept.
@@ -28,7 +28,7 @@ impl CastService {
     /// # Errors
     /// As [`AwsContext::from_env`], and for an id that is none.
     pub async fn open(aws: &AwsSettings, collection: &str) -> Result<Self> {
-        let meter = Arc::new(Meter::new(PriceTable::built_in()));
+        let meter = Arc::<Meter>::default();
         let context = AwsContext::from_env(aws).await?;
         Ok(Self { collection: FaceCollection::new(&context, collection, Arc::clone(&meter))?, meter })
     }

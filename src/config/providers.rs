@@ -21,7 +21,7 @@ use crate::{
     layers::{Cache, Meter},
     store::Store,
     train::Ledger,
-    types::{Cast, PriceTable},
+    types::Cast,
 };
 
 /// What the implementations of one job share.
@@ -47,7 +47,7 @@ pub struct Shared {
 impl Shared {
     /// For a cast; answers are kept in memory, prices are the built-in ones.
     pub fn new(cast: Cast) -> Self {
-        Self { cast, meter: Arc::new(Meter::new(PriceTable::built_in())), ..Self::default() }
+        Self { cast, ..Self::default() }
     }
 
     /// Sets where answers of paid services are kept, and what bills is written down: `cache/` and `ledger.jsonl` in a

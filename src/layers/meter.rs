@@ -28,7 +28,7 @@ use crate::{
 /// assert_eq!(refused.kind(), picchu::ErrorKind::QuotaExceeded);
 /// # Ok::<(), picchu::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
     prices: PriceTable,
     budget: Option<f64>,
@@ -42,10 +42,17 @@ struct State {
     reserved: f64,
 }
 
+impl Default for Meter {
+    /// A meter with the built-in prices.
+    fn default() -> Self {
+        Self::new(PriceTable::built_in())
+    }
+}
+
 impl Meter {
     /// A meter with nothing on it.
     pub fn new(prices: PriceTable) -> Self {
-        Self { prices, ..Self::default() }
+        Self { prices, budget: None, state: Mutex::default() }
     }
 
     /// Sets how many US dollars may be spent. Items without a known price are counted and not limited.

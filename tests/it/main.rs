@@ -19,6 +19,8 @@ mod onnx;
 #[cfg(feature = "onnx")]
 mod onnx_file;
 mod pipeline;
+#[cfg(feature = "aws-rekognition")]
+mod rekognition;
 #[cfg(feature = "aws-s3")]
 mod s3;
 #[cfg(feature = "video")]
