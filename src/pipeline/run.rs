@@ -296,7 +296,8 @@ fn expected_frames(sampling: &Sampling, info: &MediaInfo) -> Option<u64> {
         Policy::Every(interval) => (seconds / interval.as_secs_f64() - 1e-9).ceil().max(0.0) as u64,
         Policy::At(times) => times.iter().filter(|&&t| t >= start && t < length).count() as u64,
         Policy::All => (seconds * info.frame_rate?).round() as u64,
-        Policy::Keyframes => return None,
+        // What a film shows is known when it was looked at.
+        Policy::Keyframes | Policy::Shots { .. } | Policy::Sharpest { .. } | Policy::Drawings => return None,
     };
     Some(frames.min(sampling.limit.unwrap_or(u64::MAX)))
 }

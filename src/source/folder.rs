@@ -100,17 +100,22 @@ impl ImageFolder {
                 .filter(|&&t| inside(t) && self.shown_at(t) < count)
                 .map(|&t| self.shown_at(t))
                 .collect(),
-            Policy::Keyframes | Policy::All => (0..count).filter(|&n| inside(self.time(n))).collect(),
+            Policy::Keyframes
+            | Policy::All
+            | Policy::Shots { .. }
+            | Policy::Sharpest { .. }
+            | Policy::Drawings => (0..count).filter(|&n| inside(self.time(n))).collect(),
         };
         let limit = sampling.limit.unwrap_or(u64::MAX);
         (0..limit).zip(pictures).skip(usize::try_from(sampling.skip).unwrap_or(usize::MAX)).collect()
     }
 }
 
-/// `number` intervals as a duration, exact to the nanosecond.
+/// `number` intervals as a duration, rounded up to the nanosecond.
 fn times(interval: Interval, number: u64) -> Duration {
-    let nanos = u128::from(number) * u128::from(interval.numerator()) * 1_000_000_000
-        / u128::from(interval.denominator());
+    // Rounded up: asked for again, a time gives the same picture.
+    let nanos = (u128::from(number) * u128::from(interval.numerator()) * 1_000_000_000)
+        .div_ceil(u128::from(interval.denominator()));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -185,6 +190,9 @@ impl FrameSource for ImageFolder {
     }
 
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
+        if sampling.policy.looks() {
+            return stream::iter([Err(sampling.policy.not_by_a_source())]).boxed();
+        }
         let source = self.clone();
         let max_side = sampling.max_side;
         stream::iter(self.plan(sampling))

@@ -1,15 +1,25 @@
 //! Films as ordered frames: the trait, which frames to take, and sources that need no decoder.
 
+mod analysis;
 mod folder;
+<<<<<<< HEAD
 mod range;
+=======
+mod sample;
+>>>>>>> 07c3656 (Find shots, transitions, flashes and held drawings, and choose frames by them)
 mod sampling;
 
+pub use analysis::{ANALYSIS_VERSION, Analysis, analyse};
 use async_trait::async_trait;
 pub use folder::ImageFolder;
 pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
+<<<<<<< HEAD
 pub(crate) use range::read_exactly;
 pub use range::{BytesReader, RangeReader};
+=======
+pub use sample::{sample, sample_analysed};
+>>>>>>> 07c3656 (Find shots, transitions, flashes and held drawings, and choose frames by them)
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{
@@ -25,6 +35,7 @@ use crate::{
 ///   the decoder. Frames come in presentation order; equal samplings give equal streams.
 /// - A frame's time is its exact presentation time, from the first shown picture. For
 ///   [`Policy::Every`] the frame is the one *shown* at that time: the last with a presentation time not after it.
+/// - A policy that [`looks`](Policy::looks) at the film is answered by an error: [`sample`] serves it, over any source.
 /// - A stretch that cannot be decoded is an `Err` whose [`gap`](crate::Error::gap) is set; frames may follow it.
 ///   Any other `Err` ends the stream.
 #[async_trait]
@@ -42,7 +53,7 @@ pub trait FrameSource: std::fmt::Debug + Send + Sync + 'static {
     /// When the film cannot be read.
     async fn fingerprint(&self) -> Result<String>;
 
-    /// The sampled frames.
+    /// The sampled frames, without their lineage.
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>>;
 }
 

@@ -1,10 +1,10 @@
 //! Which frames of a film to take.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// Which frames to take: a policy, a range, a limit and a size.
 ///
@@ -29,6 +29,9 @@ pub struct Sampling {
     pub max_side: Option<u32>,
     /// Leaves out the first samples, as a resumed run does. The others keep their numbers.
     pub skip: u64,
+    /// Says of each frame to which shot and drawing it belongs, whatever the policy. Costs a look at the whole film.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lineage: bool,
 }
 
 /// The rule by which frames are taken.
@@ -43,6 +46,37 @@ pub enum Policy {
     Keyframes,
     /// Every frame.
     All,
+    /// So many frames of each shot, spread over it, each the sharpest around its place.
+    Shots {
+        /// Frames of a shot, at most: a shot has no more than it has drawings.
+        per_shot: NonZeroU32,
+    },
+    /// The sharpest frame of each stretch of this length. Stretches begin anew with each shot.
+    Sharpest {
+        /// Length of a stretch.
+        window: Interval,
+    },
+    /// One frame of each held drawing.
+    Drawings,
+}
+
+impl Policy {
+    /// Whether frames are chosen by what they show, after a look at the whole film. Such a policy is served by
+    /// [`sample`](super::sample), not by a source alone.
+    ///
+    /// Black, cards of one colour, writing on one colour, flashes and blends of two shots are left out.
+    pub fn looks(&self) -> bool {
+        matches!(self, Self::Shots { .. } | Self::Sharpest { .. } | Self::Drawings)
+    }
+
+    /// What a source answers to a policy that it cannot serve alone.
+    pub(crate) fn not_by_a_source(&self) -> Error {
+        Error::new(
+            ErrorKind::Unsupported,
+            "frames chosen by what they show need a look at the whole film; read them with picchu::source::sample",
+        )
+        .at(Stage::Sample)
+    }
 }
 
 /// An exact interval: `numerator / denominator` seconds, in lowest terms.
@@ -111,7 +145,7 @@ impl Interval {
 
 impl Sampling {
     fn new(policy: Policy) -> Self {
-        Self { policy, start: None, end: None, limit: None, max_side: None, skip: 0 }
+        Self { policy, start: None, end: None, limit: None, max_side: None, skip: 0, lineage: false }
     }
 
     /// The frame shown at each multiple of `interval`, from time 0.
@@ -156,6 +190,47 @@ impl Sampling {
     /// Every frame.
     pub fn all() -> Self {
         Self::new(Policy::All)
+    }
+
+    /// So many frames of each shot, spread over it: `per_shot` must be at least 1.
+    ///
+    /// ```
+    /// use picchu::Sampling;
+    /// assert_eq!(Sampling::shots(3)?.to_string(), "3 frames of each shot");
+    /// # Ok::<(), picchu::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for 0.
+    pub fn shots(per_shot: u32) -> Result<Self> {
+        let per_shot = NonZeroU32::new(per_shot)
+            .ok_or_else(|| Error::invalid("0 frames of each shot were asked for; it must be at least 1"))?;
+        Ok(Self::new(Policy::Shots { per_shot }))
+    }
+
+    /// The sharpest frame of each stretch of so many seconds; stretches begin anew with each shot.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) unless `seconds` lies in 0.000001..=1,000,000.
+    pub fn sharpest(seconds: f64) -> Result<Self> {
+        Ok(Self::new(Policy::Sharpest { window: Interval::from_secs_f64(seconds)? }))
+    }
+
+    /// One frame of each held drawing: in animation on twos and threes, each drawing once.
+    pub fn drawings() -> Self {
+        Self::new(Policy::Drawings)
+    }
+
+    /// Says of each frame to which shot and drawing it belongs, whatever the policy.
+    #[must_use]
+    pub fn lineage(mut self) -> Self {
+        self.lineage = true;
+        self
+    }
+
+    /// Whether the whole film must be looked at before the first frame comes.
+    pub fn looks(&self) -> bool {
+        self.lineage || self.policy.looks()
     }
 
     /// Nothing before `time`.
@@ -208,6 +283,15 @@ impl fmt::Display for Sampling {
             Policy::At(times) => write!(f, "at {} times", times.len())?,
             Policy::Keyframes => f.write_str("keyframes")?,
             Policy::All => f.write_str("every frame")?,
+            Policy::Shots { per_shot } if per_shot.get() == 1 => f.write_str("1 frame of each shot")?,
+            Policy::Shots { per_shot } => write!(f, "{per_shot} frames of each shot")?,
+            Policy::Sharpest { window } => {
+                write!(f, "the sharpest frame of each {} s", window.as_secs_f64())?
+            }
+            Policy::Drawings => f.write_str("each drawing once")?,
+        }
+        if self.lineage && !self.policy.looks() {
+            f.write_str(", with shots and drawings")?;
         }
         if let Some(start) = self.start {
             write!(f, ", from {} s", start.as_secs_f64())?;

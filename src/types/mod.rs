@@ -28,5 +28,5 @@ pub use job::{
 pub use price::{Price, PriceTable, Unit};
 pub use record::{CropRecord, EmbeddingRow, FrameRecord, Outcome, Record};
 pub use review::{Decision, Review};
-pub use shot::{Content, Drawing, Shot, Transition, TransitionKind};
+pub use shot::{Content, Drawing, Flash, Shot, Transition, TransitionKind};
 pub use usage::{ProviderInfo, Usage};

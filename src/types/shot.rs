@@ -12,7 +12,8 @@ use super::frame::seconds;
 pub struct Shot {
     /// Number in the film, from 0. What a frame's lineage names.
     pub number: u32,
-    /// Time of its first picture, in seconds in JSON. Where it comes by a dissolve or a fade: the middle of that.
+    /// Time of its first picture, in seconds in JSON. Where it comes by a dissolve: the middle of that; by a fade:
+    /// the first picture that is not of one colour.
     #[serde(with = "seconds")]
     pub start: Duration,
     /// Time from which the next shot is shown; the film's end for the last one.
@@ -67,7 +68,7 @@ impl TransitionKind {
 }
 
 /// A stretch in which the picture stands still: in animation, as long as one drawing is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drawing {
     /// Number in the film, from 0. What a frame's lineage names.
     pub number: u32,
@@ -79,6 +80,19 @@ pub struct Drawing {
     pub end: Duration,
     /// What it shows.
     pub content: Content,
+    /// How sharp its first picture is, 0..1. Only drawings of one film can be compared.
+    pub sharpness: f32,
+}
+
+/// A stretch in which something bright, or another light, lies over a shot. The shot goes on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flash {
+    /// Time of its first picture, in seconds in JSON.
+    #[serde(with = "seconds")]
+    pub start: Duration,
+    /// Time from which the shot is seen again as before.
+    #[serde(with = "seconds")]
+    pub end: Duration,
 }
 
 /// What a picture shows, as far as that is easily told.
