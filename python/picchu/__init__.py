@@ -47,6 +47,7 @@ from picchu.exceptions import (
 )
 from picchu.frames import Film, Frames, MediaInfo, film
 from picchu.pipeline import Explanation, Plan, StageExplanation
+from picchu.shots import Drawing, Shot, Shots, Transition
 from picchu.vectors import (
     Calibration,
     Components,
@@ -73,6 +74,7 @@ __all__ = [
     "Covers",
     "Dataset",
     "DecodeError",
+    "Drawing",
     "Explanation",
     "Export",
     "Film",
@@ -93,9 +95,12 @@ __all__ = [
     "QuotaExceeded",
     "Record",
     "Selection",
+    "Shot",
+    "Shots",
     "StageExplanation",
     "Throttled",
     "Timeout",
+    "Transition",
     "Unavailable",
     "Unsupported",
     "Validation",

@@ -70,6 +70,7 @@ class Film:
     def __new__(cls, path: _Path) -> Film: ...
     def probe(self) -> str: ...
     def fingerprint(self) -> str: ...
+    def analyse(self) -> str: ...
     def frames(self, sampling: str) -> Frames: ...
 
 @final
@@ -93,6 +94,14 @@ class Frame:
     @property
     def keyframe(self) -> bool:
         """Whether the film's decoder can start at this picture."""
+
+    @property
+    def shot(self) -> int | None:
+        """Number of the shot that it belongs to; None where the film was not looked at for shots."""
+
+    @property
+    def drawing(self) -> int | None:
+        """Number of the drawing that it shows; None where the film was not looked at for shots."""
 
     @property
     def width(self) -> int:

@@ -177,6 +177,8 @@ class Record:
         bounding_box: Where the character is, in ratios of the frame.
         frame_index: Number of the sample.
         frame_size: Width and height of the frame in pixels.
+        shot: Number of the shot that the frame belongs to, where the film was looked at for shots.
+        drawing: Number of the drawing that the frame shows, where the film was looked at for shots.
         crop: Its image, where one was cut.
         subjects: Every named character in the image, the record's own first.
         alternatives: Other characters it could be, best first.
@@ -198,6 +200,8 @@ class Record:
     bounding_box: BoundingBox
     frame_index: int
     frame_size: tuple[int, int]
+    shot: int | None
+    drawing: int | None
     crop: Crop | None
     subjects: tuple[Subject, ...]
     alternatives: tuple[Alternative, ...]
@@ -538,6 +542,8 @@ def _record(dataset: Dataset, index: int, line: dict[str, Any]) -> Record:
         bounding_box=BoundingBox(**detection["bounding_box"]),
         frame_index=frame["index"],
         frame_size=(frame["width"], frame["height"]),
+        shot=frame.get("shot"),
+        drawing=frame.get("drawing"),
         crop=_crop(dataset, crop, line["quality_score"]) if crop else None,
         subjects=tuple(
             Subject(subject["character"], BoundingBox(**subject["bounding_box"]))

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from picchu import dataset as _dataset
     from picchu import frames as _frames
     from picchu import pipeline as _pipeline
+    from picchu import shots as _shots
 
-__all__ = ["dataset", "explanation", "film", "record"]
+__all__ = ["dataset", "explanation", "film", "record", "shots"]
 
 MOST_SHOWN = 24
 """Images in a gallery; the contact sheet shows all."""
+
+MOST_LISTED = 200
+"""Lines of a table."""
 
 # Colours are shades of the text's own colour, so that light and dark themes both work.
 _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.6rem"
@@ -68,6 +72,23 @@ def film(shown: _frames.Film) -> str:
         *(("note", note) for note in info.notes),
     ]
     return f"<div><p><strong>{escape(info.name)}</strong></p>{_table(rows)}</div>"
+
+
+def shots(shown: _shots.Shots) -> str:
+    """The shots of a film, and what lies over it."""
+    rows = [("shot", "start", "end", "entered by")]
+    rows += [
+        (str(shot.number), f"{shot.start:.3f} s", f"{shot.end:.3f} s", shot.entered_by or "")
+        for shot in shown[:MOST_LISTED]
+    ]
+    notes = []
+    if len(shown) > MOST_LISTED:
+        notes.append(f"… and {len(shown) - MOST_LISTED} more shots")
+    if shown.picture:
+        notes.append(f"black bars around {shown.picture.width}×{shown.picture.height} px")
+    notes += [f"the same lies over all shots at ({rect.x}, {rect.y})" for rect in shown.overlays]
+    tail = f'<p style="{_FAINT}">{escape("; ".join(notes))}</p>' if notes else ""
+    return f"<div><p>{escape(repr(shown))}</p>{_table(rows)}{tail}</div>"
 
 
 def explanation(shown: _pipeline.Explanation) -> str:

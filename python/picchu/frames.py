@@ -16,6 +16,7 @@ from picchu._picchu import Frame
 from picchu.exceptions import DecodeError, Gap, GapWarning, InvalidInput
 from picchu.pipeline import Plan, Stages
 from picchu.sampling import Every, Sampling
+from picchu.shots import Shots, shots_of
 
 __all__ = ["Film", "Frame", "Frames", "MediaInfo", "OnGap", "film"]
 
@@ -107,22 +108,32 @@ class Film(Stages):
         end: float | None = None,
         limit: int | None = None,
         max_side: int | None = None,
+        per_shot: int | None = None,
+        sharpest: float | None = None,
+        lineage: bool = False,
         on_gap: OnGap = "warn",
     ) -> Frames:
         """Reads frames, one at a time, in the film's order.
 
         Nothing is decoded before the first frame is asked for, and little ahead of the reader: memory does
-        not depend on the film's length, and a slow reader slows the decoder down.
+        not depend on the film's length, and a slow reader slows the decoder down. ``every="drawing"``,
+        ``per_shot``, ``sharpest`` and ``lineage`` look at the whole film once before the first frame comes.
 
         Args:
             every: Seconds between samples, 1 by default: the frame shown at each multiple. ``"frame"`` gives
-                every frame, ``"keyframe"`` those at which the decoder can start.
+                every frame, ``"keyframe"`` those at which the decoder can start, ``"drawing"`` each held
+                drawing once.
             fps: Samples per second, instead of ``every``.
             at: Times in seconds, instead of ``every``: the frames shown then, in order, equal times once.
             start: Nothing before this time, in seconds. The first sample of ``every`` and ``fps`` is here.
             end: Nothing at or after this time, in seconds.
             limit: At most so many frames; decoding stops there.
             max_side: Scales frames down so that the longer side has at most so many pixels.
+            per_shot: So many frames of each shot, spread over it, instead of ``every``.
+            sharpest: The sharpest frame of each stretch of so many seconds, instead of ``every``; stretches
+                begin anew with each shot.
+            lineage: Gives each frame the numbers of its shot and its drawing, also where frames are not
+                chosen by them.
             on_gap: What a stretch that cannot be decoded does: ``"warn"`` warns with a `GapWarning`,
                 ``"raise"`` raises a `DecodeError` (the next call of ``next`` goes on behind the gap),
                 ``"skip"`` does nothing. `Frames.gaps` lists them in any case.
@@ -140,8 +151,23 @@ class Film(Stages):
         """
         if on_gap not in ("warn", "raise", "skip"):
             raise InvalidInput(f'on_gap is {on_gap!r}; it must be "warn", "raise" or "skip"', stage="sample")
-        sampling = Sampling.of(every, fps, at, start, end, limit, max_side)
+        sampling = Sampling.of(every, fps, at, start, end, limit, max_side, per_shot, sharpest, lineage)
         return Frames(self._native.frames(sampling.to_json()), on_gap)
+
+    def shots(self) -> Shots:
+        """Looks at the whole film, once: how it is cut, and what lies over it.
+
+        Returns:
+            The shots, a sequence of `Shot`, with flashes, black bars and logos.
+
+        Raises:
+            InvalidInput: If it is not a film.
+
+        >>> shots = picchu.film("film.mp4").shots()
+        >>> [(shot.start, shot.entered_by) for shot in shots][:3]
+        [(0.0, None), (3.5, 'cut'), (6.5, 'dissolve')]
+        """
+        return shots_of(json.loads(self._native.analyse()))
 
     def _plan(self) -> Plan:
         return Plan(self)

@@ -107,13 +107,17 @@ class Stages:
         end: float | None = None,
         limit: int | None = None,
         max_side: int | None = None,
+        per_shot: int | None = None,
+        sharpest: float | None = None,
+        lineage: bool = False,
     ) -> Plan:
         """Chooses which frames to take; one a second unless this is called. Options as for `Film.frames`.
 
         Raises:
             InvalidInput: For options that make no sense.
         """
-        return replace(self._plan(), sampling=Sampling.of(every, fps, at, start, end, limit, max_side))
+        sampling = Sampling.of(every, fps, at, start, end, limit, max_side, per_shot, sharpest, lineage)
+        return replace(self._plan(), sampling=sampling)
 
     def detect(self, detector: Detector | Cast | str | os.PathLike[str]) -> Plan:
         """Chooses who finds and names the characters. Every plan needs this.
@@ -276,8 +280,8 @@ class Plan(Stages):
             path: The folder of the dataset; made if it does not exist.
             progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
             on_event: Is called in this thread with everything that happens, as dicts with the key
-                ``"event"``: opened, resumed, learning, collected, gap, frame_failed, selected, captioned,
-                finished. An exception from it stops the run.
+                ``"event"``: opened, resumed, looking, learning, collected, gap, frame_failed, selected,
+                captioned, finished. An exception from it stops the run.
 
         Returns:
             The dataset. It is valid and empty, with a warning, if nobody of the cast was found.

@@ -33,6 +33,8 @@ class Progress:
             case "opened":
                 self._frames = event["expected_frames"]
                 self._bar.show("opening", 0, self._frames)
+            case "looking":
+                self._bar.show("finding shots", 0, None)
             case "learning":
                 self._bar.show("learning", 0, self._frames)
             case "resumed":

@@ -12,15 +12,16 @@ from picchu.exceptions import InvalidInput
 
 __all__ = ["Every", "Sampling"]
 
-Every = float | Literal["frame", "keyframe"]
-"""An interval in seconds, every frame, or every frame at which the decoder can start."""
+Every = float | Literal["frame", "keyframe", "drawing"]
+"""An interval in seconds, every frame, those at which the decoder can start, or each held drawing once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Which frames to take; what `Film.frames` and ``sample`` are given. Checked when it is made.
 
-    At most one of ``every``, ``fps`` and ``at`` is given; one frame a second is taken if none is.
+    At most one of ``every``, ``fps``, ``at``, ``per_shot`` and ``sharpest`` is given; one frame a second is
+    taken if none is.
     """
 
     every: Every | None = None
@@ -30,16 +31,21 @@ class Sampling:
     end: float | None = None
     limit: int | None = None
     max_side: int | None = None
+    per_shot: int | None = None
+    sharpest: float | None = None
+    lineage: bool | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("every", "fps", "at") if getattr(self, name) is not None]
+        rules = ("every", "fps", "at", "per_shot", "sharpest")
+        given = [name for name in rules if getattr(self, name) is not None]
         if len(given) > 1:
             raise InvalidInput(f"{' and '.join(given)} exclude each other; give one of them", stage="sample")
-        if isinstance(self.every, str) and self.every not in ("frame", "keyframe"):
+        if isinstance(self.every, str) and self.every not in ("frame", "keyframe", "drawing"):
             raise InvalidInput(
-                f'every is {self.every!r}; it must be seconds, "frame" or "keyframe"', stage="sample"
+                f'every is {self.every!r}; it must be seconds, "frame", "keyframe" or "drawing"',
+                stage="sample",
             )
-        for name, least in (("limit", 0), ("max_side", 2)):
+        for name, least in (("limit", 0), ("max_side", 2), ("per_shot", 1)):
             value = getattr(self, name)
             if value is not None and (value != int(value) or value < least):
                 raise InvalidInput(
@@ -57,10 +63,15 @@ class Sampling:
         end: float | None,
         limit: int | None,
         max_side: int | None,
+        per_shot: int | None,
+        sharpest: float | None,
+        lineage: bool,
     ) -> Sampling:
         """Takes options as the verbs have them."""
         times = None if at is None else tuple(float(time) for time in at)
-        return cls(every, fps, times, start, end, limit, max_side)
+        # What is not asked for is not shown.
+        marked = True if lineage else None
+        return cls(every, fps, times, start, end, limit, max_side, per_shot, sharpest, marked)
 
     def _rule(self) -> Any:
         if self.fps is not None:
@@ -71,6 +82,12 @@ class Sampling:
             return "all"
         if self.every == "keyframe":
             return "keyframes"
+        if self.every == "drawing":
+            return "drawings"
+        if self.per_shot is not None:
+            return {"per_shot": int(self.per_shot)}
+        if self.sharpest is not None:
+            return {"sharpest": _number("sharpest", self.sharpest)}
         return {"every": 1.0 if self.every is None else _number("every", self.every)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,6 +98,7 @@ class Sampling:
             "end": None if self.end is None else _number("end", self.end),
             "limit": None if self.limit is None else int(self.limit),
             "max_side": None if self.max_side is None else int(self.max_side),
+            "lineage": bool(self.lineage),
         }
 
     def to_json(self) -> str:

@@ -4,12 +4,20 @@ use std::{
     mem,
     path::PathBuf,
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 use numpy::{PyArray3, PyArrayMethods as _, ndarray::ArrayView3};
-use picchu::{Error, FrameSource, config::open_film, types};
+use picchu::{
+    Error, FrameSource,
+    config::open_film,
+    source::{Analysis, analyse, sample_analysed},
+    types,
+};
 use pyo3::prelude::*;
 
 use crate::{
@@ -24,6 +32,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Film {
     source: Arc<dyn FrameSource>,
+    /// What a look at the whole film found, once somebody needed it.
+    analysis: Arc<OnceLock<Arc<Analysis>>>,
 }
 
 #[pymethods]
@@ -31,7 +41,7 @@ impl Film {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let source = py.detach(|| open_film(&path)).or_raise(py)?;
-        Ok(Self { source })
+        Ok(Self { source, analysis: Arc::default() })
     }
 
     /// What the film says of itself, as JSON. Decodes nothing.
@@ -45,12 +55,37 @@ impl Film {
         wait(py, self.source.fingerprint())
     }
 
+    /// Shots, drawings and what lies over the film, as JSON. Decodes the whole film, once.
+    fn analyse(&self, py: Python<'_>) -> PyResult<String> {
+        let analysis = wait(py, analysis(&*self.source, &self.analysis))?;
+        serde_json::to_string(&*analysis).map_err(|e| Error::internal(e.to_string())).or_raise(py)
+    }
+
     /// The sampled frames. Nothing is decoded before the first one is asked for.
     fn frames(&self, py: Python<'_>, sampling: &str) -> PyResult<Frames> {
         let sampling = SamplingOptions::parse(sampling).and_then(SamplingOptions::build).or_raise(py)?;
-        let stream = self.source.frames(&sampling);
+        let stream = if sampling.looks() {
+            let (source, kept) = (Arc::clone(&self.source), Arc::clone(&self.analysis));
+            stream::once(async move {
+                let analysis = analysis(&*source, &kept).await?;
+                Ok::<_, Error>(sample_analysed(source, analysis, &sampling))
+            })
+            .try_flatten()
+            .boxed()
+        } else {
+            self.source.frames(&sampling)
+        };
         Ok(Frames { stream: Mutex::new(State::Waiting(stream)), process: process::id() })
     }
+}
+
+/// The film's analysis, made by whoever asks first. Two who ask at once both look, and find the same.
+async fn analysis(source: &dyn FrameSource, kept: &OnceLock<Arc<Analysis>>) -> picchu::Result<Arc<Analysis>> {
+    if let Some(kept) = kept.get() {
+        return Ok(Arc::clone(kept));
+    }
+    let found = Arc::new(analyse(source).await?);
+    Ok(Arc::clone(kept.get_or_init(|| found)))
 }
 
 /// Frames on their way. Few are decoded ahead: a slow reader slows the decoder down.
@@ -162,6 +197,18 @@ impl Frame {
     #[getter]
     fn keyframe(&self) -> bool {
         self.inner.keyframe
+    }
+
+    /// Number of the shot that it belongs to; None where the film was not looked at for shots.
+    #[getter]
+    fn shot(&self) -> Option<u32> {
+        self.inner.shot
+    }
+
+    /// Number of the drawing that it shows; None where the film was not looked at for shots.
+    #[getter]
+    fn drawing(&self) -> Option<u32> {
+        self.inner.drawing
     }
 
     /// Width in pixels.

@@ -14,6 +14,8 @@ pub(crate) struct SamplingOptions {
     end: Option<f64>,
     limit: Option<u64>,
     max_side: Option<u32>,
+    #[serde(default)]
+    lineage: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +26,9 @@ enum Rule {
     At(Vec<f64>),
     Keyframes,
     All,
+    PerShot(u32),
+    Sharpest(f64),
+    Drawings,
 }
 
 impl SamplingOptions {
@@ -40,11 +45,15 @@ impl SamplingOptions {
             }
             Rule::Keyframes => Sampling::keyframes(),
             Rule::All => Sampling::all(),
+            Rule::PerShot(frames) => Sampling::shots(frames)?,
+            Rule::Sharpest(window) => Sampling::sharpest(window)?,
+            Rule::Drawings => Sampling::drawings(),
         };
         sampling.start = self.start.map(|t| seconds("start", t)).transpose()?;
         sampling.end = self.end.map(|t| seconds("end", t)).transpose()?;
         sampling.limit = self.limit;
         sampling.max_side = self.max_side;
+        sampling.lineage = self.lineage;
         Ok(sampling)
     }
 }

@@ -4,6 +4,7 @@
 mod cloud;
 mod onnx;
 mod providers;
+mod sampling;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ pub use self::cloud::{CastService, Cleaner, Resource};
 pub use self::{
     onnx::{OnnxDetectorChoice, OnnxEmbedderChoice},
     providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Providers, Shared},
+    sampling::SampleChoice,
 };
 use crate::{
     caption::LintRules,
@@ -26,7 +28,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Stage},
     layers::Meter,
     pipeline::Pipeline,
-    source::{FrameSource, ImageFolder, Sampling},
+    source::{FrameSource, ImageFolder},
     store::{FsStore, Store},
     types::{Cast, PriceTable},
 };
@@ -49,6 +51,12 @@ pub struct Config {
     pub cast: PathBuf,
     /// Where the dataset goes.
     pub out: PathBuf,
+    /// Which frames to take.
+    #[serde(default)]
+    pub sample: SampleChoice,
+    /// Says of each frame to which shot and drawing it belongs, also where frames are not chosen by that.
+    #[serde(default)]
+    pub lineage: bool,
     /// Frames a second.
     #[serde(default = "one_a_second")]
     pub fps: f64,
@@ -100,6 +108,8 @@ impl Config {
             film: film.into(),
             cast: cast.into(),
             out: out.into(),
+            sample: SampleChoice::default(),
+            lineage: false,
             fps: one_a_second(),
             limit: None,
             detector: DetectorChoice::default(),
@@ -122,7 +132,8 @@ impl Config {
     /// # Errors
     /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures; as services say.
     pub async fn pipeline(&self) -> Result<Pipeline> {
-        let mut sampling = Sampling::rate(self.fps)?;
+        let mut sampling = self.sample.build(self.fps)?;
+        sampling.lineage = self.lineage;
         sampling.limit = self.limit;
         let deduper = match self.min_similarity {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,

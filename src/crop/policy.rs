@@ -205,6 +205,32 @@ impl CropPolicy {
         Ok(self.sized(rect))
     }
 
+    /// Like [`plan`](Self::plan), with a picture that is a part of the frame: the rest is black bars, and no crop
+    /// reaches into them.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_within(
+        &self,
+        bbox: BoundingBox,
+        frame_width: u32,
+        frame_height: u32,
+        picture: PixelRect,
+    ) -> Result<Plan, Unfit> {
+        let within = |at: f32, frame: u32, start: u32, length: u32| {
+            (at * frame as f32 - start as f32) / length.max(1) as f32
+        };
+        let left = within(bbox.left, frame_width, picture.x, picture.width);
+        let top = within(bbox.top, frame_height, picture.y, picture.height);
+        let right = within(bbox.right(), frame_width, picture.x, picture.width);
+        let bottom = within(bbox.bottom(), frame_height, picture.y, picture.height);
+        let bbox = BoundingBox::new(left, top, right - left, bottom - top);
+        let mut plan = self.plan(bbox, picture.width, picture.height)?;
+        plan.rect.x += picture.x;
+        plan.rect.y += picture.y;
+        Ok(plan)
+    }
+
     /// The size of the picture for a window of the frame.
     fn sized(&self, rect: PixelRect) -> Plan {
         let short = rect.width.min(rect.height);
@@ -280,6 +306,21 @@ mod tests {
 
     fn keep_all() -> CropPolicy {
         CropPolicy::default().min_character_side(0)
+    }
+
+    #[test]
+    fn no_crop_reaches_into_black_bars() {
+        let picture = PixelRect::new(0, 140, 1920, 800);
+        let policy = CropPolicy::default().pad(0.5);
+        // From the lower bar up into the picture.
+        let bbox = BoundingBox::from_pixels(PixelRect::new(900, 600, 300, 400), 1920, 1080);
+        let plan = policy.plan_within(bbox, 1920, 1080, picture).unwrap();
+        assert!(plan.rect.y >= 140 && plan.rect.bottom() <= 940, "{plan:?}");
+        assert!(policy.plan(bbox, 1920, 1080).unwrap().rect.bottom() > 940);
+        let whole = PixelRect::new(0, 0, 1920, 1080);
+        assert_eq!(policy.plan_within(bbox, 1920, 1080, whole), policy.plan(bbox, 1920, 1080));
+        let bar = BoundingBox::from_pixels(PixelRect::new(0, 0, 300, 130), 1920, 1080);
+        assert_eq!(policy.plan_within(bar, 1920, 1080, picture), Err(Unfit::Outside));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::{HEADER, Source};
 use crate::{
     crop::CropPolicy,
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    source::Sampling,
+    source::{Analysis, Sampling},
     store::{Key, Store, get_opt},
-    types::{Gap, MediaInfo, ProviderInfo, Record, Usage},
+    types::{Flash, Gap, MediaInfo, PixelRect, ProviderInfo, Record, Shot, Usage},
 };
 
 /// Version of the dataset's layout. Readers refuse later ones.
@@ -40,6 +40,9 @@ pub struct Header {
     /// chose another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_min_similarity: Option<f64>,
+    /// What the look at the whole film found, where the sampling needed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisHeader>,
     /// The datasets that it was merged from, if it was; `film` and `settings` then stand for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
@@ -55,6 +58,36 @@ pub struct FilmHeader {
     pub info: MediaInfo,
 }
 
+/// What the look at a whole film found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisHeader {
+    /// Pictures that the film has.
+    pub pictures: u64,
+    /// Held drawings that it has.
+    pub drawings: u64,
+    /// The shots, whose numbers the records name.
+    pub shots: Vec<Shot>,
+    /// Flashes.
+    pub flashes: Vec<Flash>,
+    /// The part of the frame that is not black bars, in pixels of a frame in full size; `None` without bars.
+    pub picture: Option<PixelRect>,
+    /// Places where the same lies over all shots, in pixels of a frame in full size.
+    pub overlays: Vec<PixelRect>,
+}
+
+impl From<&Analysis> for AnalysisHeader {
+    fn from(analysis: &Analysis) -> Self {
+        Self {
+            pictures: analysis.pictures,
+            drawings: analysis.drawings.len() as u64,
+            shots: analysis.shots.clone(),
+            flashes: analysis.flashes.clone(),
+            picture: analysis.picture,
+            overlays: analysis.overlays.clone(),
+        }
+    }
+}
+
 /// Everything that decides which candidates a film gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -66,6 +99,9 @@ pub struct Settings {
     pub crop: CropPolicy,
     /// Who embedded them.
     pub embedder: ProviderInfo,
+    /// [`ANALYSIS_VERSION`](crate::source::ANALYSIS_VERSION), where the sampling needs a look at the whole film.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<u32>,
 }
 
 impl Settings {

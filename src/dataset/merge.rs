@@ -277,6 +277,8 @@ async fn write(
         records: FileHash::default(),
         embeddings: FileHash::default(),
         default_min_similarity: Some(min_similarity),
+        // Shots are of one film.
+        analysis: None,
         sources,
     };
     let files = crate::blocking(move || {

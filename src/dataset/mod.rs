@@ -38,7 +38,9 @@ pub(crate) use self::{
     picture::decode_image,
 };
 pub use self::{
-    header::{Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings},
+    header::{
+        AnalysisHeader, Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings,
+    },
     lineage::{Lineage, Recut},
     lines::{from_jsonl, to_jsonl},
     merge::{Merged, Source, merge},

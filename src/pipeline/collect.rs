@@ -15,6 +15,7 @@ use crate::{
     detect::CharacterDetector,
     embed::Embedder,
     error::{AtStage, Error, ErrorKind, Result, Stage},
+    source::{Analysis, sample_analysed},
     store::{Key, PutMode},
     types::{
         BoundingBox, Crop, CropRecord, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome,
@@ -36,6 +37,10 @@ pub(crate) struct Origin {
     pub(crate) film: String,
     /// Beginning of every id.
     pub(crate) slug: String,
+    /// What the look at the whole film found, where the sampling needed one.
+    pub(crate) analysis: Option<Arc<Analysis>>,
+    /// The part of a frame that is not black bars, where that is known.
+    pub(crate) picture: Option<BoundingBox>,
 }
 
 /// A candidate on its way: the record grows as the stages add to it.
@@ -63,7 +68,11 @@ pub(crate) async fn collect(
     let mut sampling = job.sampling.clone();
     sampling.skip = sampling.skip.max(first);
     let size = batch_size(job, &*detector, info);
-    let mut segments = batches(job.source.frames(&sampling), size)
+    let frames = match &origin.analysis {
+        Some(analysis) => sample_analysed(Arc::clone(&job.source), Arc::clone(analysis), &sampling),
+        None => job.source.frames(&sampling),
+    };
+    let mut segments = batches(frames, size)
         .map_ok(|batch| process(job, &*detector, origin, batch))
         .try_buffered(job.limits.in_flight)
         .boxed();
@@ -245,7 +254,11 @@ fn draft(
         embedding: None,
         caption: None,
     };
-    let plan = match policy.plan(detection.bounding_box, frame.width(), frame.height()) {
+    let planned = match origin.picture.and_then(|picture| picture.to_pixels(frame.width(), frame.height())) {
+        Some(picture) => policy.plan_within(detection.bounding_box, frame.width(), frame.height(), picture),
+        None => policy.plan(detection.bounding_box, frame.width(), frame.height()),
+    };
+    let plan = match planned {
         Ok(plan) => plan,
         Err(reason) => {
             record.outcome = Outcome::Skipped { reason: reason.to_string() };

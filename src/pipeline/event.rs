@@ -24,6 +24,8 @@ pub enum Event {
         /// Samples that need not be decoded again.
         frames: u64,
     },
+    /// The film is being looked at for shots and drawings, before frames are chosen.
+    Looking,
     /// The detector is looking over the film before it searches it.
     Learning,
     /// A batch of frames is done and journaled.

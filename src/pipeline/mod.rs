@@ -5,6 +5,7 @@
 //! at the whole set: near-duplicates are found, the kept images captioned, the dataset written. Finished batches are
 //! journaled, so a run that was stopped goes on where it was, and another threshold only selects anew.
 
+mod analysis;
 mod answers;
 mod caption;
 mod collect;

@@ -9,7 +9,7 @@ use futures::{
 };
 
 use super::{
-    Event, Job, Report,
+    Event, Job, Report, analysis,
     answers::{Answers, RememberingCaptioner, RememberingDetector, RememberingEmbedder},
     caption,
     collect::{self, Origin},
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{
     dataset::{
-        CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header, RECORDS,
-        SCHEMA_VERSION, SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
+        AnalysisHeader, CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header,
+        RECORDS, SCHEMA_VERSION, SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
     },
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    source::{Policy, Sampling},
+    source::{ANALYSIS_VERSION, Policy, Sampling},
     store::{self, Key, PutMode, Store, slug},
-    types::{Embeddings, Gap, MediaInfo, Record, Usage},
+    types::{BoundingBox, Embeddings, Gap, MediaInfo, Record, Usage},
 };
 
 /// What is known before the first frame.
@@ -53,6 +53,7 @@ struct Collected {
     vectors: Embeddings,
     counts: Counts,
     gaps: Vec<Gap>,
+    analysis: Option<AnalysisHeader>,
 }
 
 /// Looks at the film. Writes nothing.
@@ -70,13 +71,17 @@ pub(crate) async fn open(job: &Job, film: FilmHeader) -> Result<Opening> {
         detector: job.detector.info(),
         crop: job.crop.clone(),
         embedder: job.embedder.info(),
+        analysis: job.sampling.looks().then_some(ANALYSIS_VERSION),
     };
     let selection = SelectSettings {
         deduper: job.deduper.info(job.embedder.default_min_similarity()),
         captioner: job.captioner.info(),
         lint: job.lint.settings(),
     };
-    let expected_frames = expected_frames(&job.sampling, &info);
+    let expected_frames = match analysis::kept(job, &fingerprint).await? {
+        Some(analysis) => analysis.count(&job.sampling).or_else(|| expected_frames(&job.sampling, &info)),
+        None => expected_frames(&job.sampling, &info),
+    };
     let header = Header::read(&*job.store).await?;
     let state = match header {
         Some(header) if header.film.fingerprint != fingerprint => {
@@ -175,8 +180,15 @@ async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
                 journal.probe().await.at(Stage::Dataset)?;
             }
             let stem = film.info.name.rsplit_once('.').map_or(film.info.name.as_str(), |(stem, _)| stem);
-            let origin = Origin { film: film.fingerprint.clone(), slug: slug(stem) };
-            gather(&job, collect::collect(&job, &journal, &origin, &film.info, segments).await?)?
+            let analysis = analysis::obtain(&job, &film.fingerprint).await?;
+            let picture = analysis
+                .as_ref()
+                .and_then(|analysis| analysis.picture)
+                .map(|picture| BoundingBox::from_pixels(picture, film.info.width, film.info.height));
+            let origin = Origin { film: film.fingerprint.clone(), slug: slug(stem), analysis, picture };
+            let segments = collect::collect(&job, &journal, &origin, &film.info, segments).await?;
+            let analysis = origin.analysis.as_deref().map(AnalysisHeader::from);
+            Collected { analysis, ..gather(&job, segments)? }
         }
     };
 
@@ -196,6 +208,7 @@ async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
         records: FileHash::default(),
         embeddings: FileHash::default(),
         default_min_similarity: Some(job.embedder.default_min_similarity()),
+        analysis: collected.analysis,
         sources: Vec::new(),
     };
     let (records, vectors) = (collected.records, collected.vectors);
@@ -255,7 +268,7 @@ async fn read_collected(job: &Job) -> Result<Collected> {
     let records = crate::dataset::from_jsonl(&body, RECORDS).at(Stage::Dataset)?;
     let vectors = crate::dataset::from_npy(&job.store.get(&Key::new(EMBEDDINGS)?).await.at(Stage::Dataset)?)?;
     let vectors = Embeddings::from_unit_rows(&header.settings.embedder.model, vectors);
-    Ok(Collected { records, vectors, counts: header.counts, gaps: header.gaps })
+    Ok(Collected { records, vectors, counts: header.counts, gaps: header.gaps, analysis: header.analysis })
 }
 
 /// Joins the journal's batches and numbers the vectors.
@@ -284,7 +297,7 @@ fn gather(job: &Job, segments: Vec<Segment>) -> Result<Collected> {
     }
     let vectors = select::matrix(rows, job.embedder.dimensions())?;
     let vectors = Embeddings::from_unit_rows(&job.embedder.info().model, vectors);
-    Ok(Collected { records, vectors, counts, gaps })
+    Ok(Collected { records, vectors, counts, gaps, analysis: None })
 }
 
 /// How many frames a sampling gives, as far as the film tells its length.

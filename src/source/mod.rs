@@ -2,11 +2,8 @@
 
 mod analysis;
 mod folder;
-<<<<<<< HEAD
 mod range;
-=======
 mod sample;
->>>>>>> 07c3656 (Find shots, transitions, flashes and held drawings, and choose frames by them)
 mod sampling;
 
 pub use analysis::{ANALYSIS_VERSION, Analysis, analyse};
@@ -14,12 +11,9 @@ use async_trait::async_trait;
 pub use folder::ImageFolder;
 pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
-<<<<<<< HEAD
 pub(crate) use range::read_exactly;
 pub use range::{BytesReader, RangeReader};
-=======
 pub use sample::{sample, sample_analysed};
->>>>>>> 07c3656 (Find shots, transitions, flashes and held drawings, and choose frames by them)
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{

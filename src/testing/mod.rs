@@ -8,10 +8,12 @@
 pub mod conformance;
 mod fakes;
 mod faults;
+mod montage;
 mod synthetic_film;
 
 pub use fakes::{
     FakeCaptioner, FakeDeployer, FakeDetector, FakeEmbedder, FakeGenerator, FakeReviewer, FakeTrainer,
 };
 pub use faults::FaultyStore;
+pub use montage::{Join, Montage, Scene};
 pub use synthetic_film::SyntheticFilm;

@@ -79,11 +79,19 @@ impl FrameSource for SyntheticFilm {
         };
         let start = sampling.start.unwrap_or_default().as_secs();
         let end = sampling.end.map_or(self.seconds, |e| e.as_secs().min(self.seconds));
-        let seconds = (start..end).step_by(step.max(1) as usize);
+        let seconds: Vec<u64> = match &sampling.policy {
+            Policy::At(times) => {
+                times.iter().map(Duration::as_secs).filter(|s| (start..end).contains(s)).collect()
+            }
+            _ => (start..end).step_by(step.max(1) as usize).collect(),
+        };
         let wanted: Vec<(u64, u64)> = (0..sampling.limit.unwrap_or(u64::MAX))
             .zip(seconds)
             .skip_while(|(index, _)| *index < sampling.skip)
             .collect();
+        if sampling.policy.looks() {
+            return stream::iter([Err(sampling.policy.not_by_a_source())]).boxed();
+        }
         let (film, max_side) = (self.clone(), sampling.max_side);
         stream::iter(wanted)
             .map(move |(index, second)| {

@@ -185,3 +185,31 @@ fn the_doctor_answers() {
     let output = picchu(&["doctor"]);
     assert!(output.status.success() && text(&output).contains("video"), "{}", text(&output));
 }
+
+#[test]
+fn frames_are_chosen_by_what_the_film_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("dataset");
+    let shots = picchu(&["shots", FILM]);
+    assert!(shots.status.success() && text(&shots).contains("dissolve from"), "{}", text(&shots));
+    let chosen = &["--sample", "shots", "--per-shot", "1", "--limit", "5"];
+    let run = build(FILM, &out, chosen);
+    assert!(run.status.success() && text(&run).contains("5 frames"), "{}", text(&run));
+    let header: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("picchu.json")).unwrap()).unwrap();
+    assert_eq!(header["analysis"]["shots"].as_array().unwrap().len(), 15);
+    let records = fs::read_to_string(out.join("records.jsonl")).unwrap();
+    let named: Vec<serde_json::Value> = records.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!(!named.is_empty() && named.iter().all(|r| r["frame"]["shot"].is_u64()), "{records}");
+    assert!(text(&build(FILM, &out, chosen)).contains("Nothing to do"));
+    for (more, words) in [
+        (&["--sample", "shots", "--per-shot", "0"][..], "at least 1"),
+        (&["--sample", "sharpest", "--window", "-1"], "interval is -1"),
+        (&["--sample", "sharpest", "--window", "nan"], "interval is NaN"),
+        (&["--sample", "guess"], "guess"),
+    ] {
+        let refused = build(FILM, &dir.path().join("none"), more);
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", text(&refused));
+        assert!(text(&refused).contains(words), "{more:?}: {}", text(&refused));
+    }
+}

@@ -23,5 +23,6 @@ mod pipeline;
 mod rekognition;
 #[cfg(feature = "aws-s3")]
 mod s3;
+mod shots;
 #[cfg(feature = "video")]
 mod video;

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use picchu::{
     Error, ErrorKind, Result,
-    config::Config,
+    config::{Config, SampleChoice},
     crop::CropPolicy,
     dedupe::Keep,
     pipeline::{Event, Report},
@@ -31,9 +31,21 @@ pub(crate) struct Build {
     out: PathBuf,
     #[command(flatten)]
     providers: ProviderArgs,
-    /// Frames a second.
+    /// Which frames to take.
+    #[arg(long, value_enum, default_value_t = Sample::Every)]
+    sample: Sample,
+    /// Frames a second, with --sample every.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     fps: f64,
+    /// Frames of each shot, with --sample shots.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    per_shot: u32,
+    /// Seconds of a shot of which the sharpest frame is taken, with --sample sharpest.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, allow_negative_numbers = true)]
+    window: f64,
+    /// Write the shot and the drawing of each frame into its record, also with --sample every and keyframes.
+    #[arg(long)]
+    lineage: bool,
     /// Cosine similarity from which two crops are near-duplicates, above -1 to 1; higher keeps more images.
     /// Default: the embedder's own.
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
@@ -55,6 +67,20 @@ pub(crate) struct Build {
     dry_run: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sample {
+    /// The frame shown at equal distances.
+    Every,
+    /// Some frames of each shot, spread over it, each sharp.
+    Shots,
+    /// The sharpest frame of each stretch.
+    Sharpest,
+    /// One frame of each held drawing.
+    Drawings,
+    /// The frames at which the decoder can start.
+    Keyframes,
+}
+
 fn keep(text: &str) -> std::result::Result<Keep, String> {
     match text {
         "first" => Ok(Keep::First),
@@ -67,6 +93,14 @@ impl Build {
     pub(crate) async fn run(self) -> Result<()> {
         let mut config = Config::new(&self.film, &self.cast, &self.out);
         self.providers.apply(&mut config)?;
+        config.sample = match self.sample {
+            Sample::Every => SampleChoice::Every,
+            Sample::Shots => SampleChoice::Shots { per_shot: self.per_shot },
+            Sample::Sharpest => SampleChoice::Sharpest { window: self.window },
+            Sample::Drawings => SampleChoice::Drawings,
+            Sample::Keyframes => SampleChoice::Keyframes,
+        };
+        config.lineage = self.lineage;
         config.fps = self.fps;
         config.limit = self.limit;
         config.min_similarity = self.min_similarity;
@@ -183,6 +217,7 @@ impl Progress {
                 self.stage(self.expected, "opening");
             }
             Event::Resumed { frames } => self.bar.set_position(*frames),
+            Event::Looking => self.stage(None, "finding shots"),
             Event::Learning => self.stage(self.expected, "learning"),
             Event::Collected { frames, candidates } => {
                 self.stage(self.expected, &format!("{candidates} found"));

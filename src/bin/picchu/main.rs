@@ -14,6 +14,7 @@ mod export;
 mod lint;
 mod output;
 mod providers;
+mod shots;
 mod show;
 mod validate;
 
@@ -54,6 +55,8 @@ enum Command {
     /// Show what was created in the cloud and what it costs, and remove it.
     #[cfg(feature = "aws-rekognition")]
     Clean(clean::Clean),
+    /// Show how a film is cut: shots, transitions, flashes, black bars, logos.
+    Shots(shots::Shots),
     /// Say what is installed, what is missing, and how to get it.
     Doctor(doctor::Doctor),
 }
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Cast(command) => (command.json(), run(command.run())),
         #[cfg(feature = "aws-rekognition")]
         Command::Clean(command) => (command.json, run(command.run())),
+        Command::Shots(command) => (command.json, run(command.run())),
         Command::Doctor(command) => (command.json, run(command.run())),
     };
     match outcome {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Analysis, Drawing, Shot};
 use crate::{
     source::{Interval, Policy, Sampling},
-    types::Content,
+    types::{Content, Gap},
 };
 
 /// Frames of a stretch among which full size decides which is the sharpest.
@@ -47,7 +47,9 @@ impl Analysis {
         let start = drawing.start.max(shot.start).max(sampling.start.unwrap_or_default());
         let end = drawing.end.min(shot.end).min(sampling.end.unwrap_or(Duration::MAX));
         // In the middle of its hold a drawing has got over the compression's first guess.
-        let time = start + end.checked_sub(start).filter(|length| !length.is_zero())? / 2;
+        let middle = start + end.checked_sub(start).filter(|length| !length.is_zero())? / 2;
+        let lost = |gap: &Gap| gap.from <= middle && gap.until.is_none_or(|until| middle < until);
+        let time = if self.gaps.iter().any(lost) { start } else { middle };
         self.is_clean_at(time).then_some(Choice { time, sharpness: drawing.sharpness })
     }
 }

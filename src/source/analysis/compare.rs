@@ -125,7 +125,7 @@ impl Block {
 /// Correlation of two pictures' brightness, -1..=1: near 1 where only the light has changed. Pictures of one colour
 /// correlate with each other where they are of one brightness, and with nothing else.
 pub(super) fn correlation(a: &Thumbnail, b: &Thumbnail) -> f32 {
-    if a.is_blank() && b.is_blank() && (a.mean - b.mean).abs() < 10.0 {
+    if a.deviation.max(b.deviation) < 2.0 && (a.mean - b.mean).abs() < 10.0 {
         return 1.0;
     }
     if a.deviation < 0.5 || b.deviation < 0.5 {
@@ -158,7 +158,8 @@ pub(super) fn same_drawing(a: &Thumbnail, b: &Thumbnail) -> bool {
 pub(super) struct Blend {
     /// Share of the later picture: 0 is the earlier one, 1 the later one.
     pub(super) share: f32,
-    /// What the blend does not explain, in parts of what lies between the two pictures: 0 is a perfect blend.
+    /// What the blend does not explain where little moves, in parts of what lies between the two pictures: 0 is a
+    /// perfect blend.
     pub(super) rest: f32,
     /// Root mean square of what lies between the two pictures, in levels of 0..=255.
     pub(super) span: f32,
@@ -177,8 +178,22 @@ pub(super) fn blend(a: &[f32], m: &[f32], b: &[f32]) -> Blend {
         return Blend { share: 0.0, rest: 1.0, span: 0.0 };
     }
     let share = along / whole;
-    let rest = ((own - share * along).max(0.0) / whole).sqrt();
+    let mut rest = ((own - share * along).max(0.0) / whole).sqrt();
+    if rest < 0.6 {
+        rest = rest_of_the_still(a, m, b, share, whole);
+    }
     Blend { share, rest, span: (whole / a.len().max(1) as f32).sqrt() }
+}
+
+/// What a blend does not explain of the places where little moves: the worst of seven parts is left out.
+fn rest_of_the_still(a: &[f32], m: &[f32], b: &[f32], share: f32, whole: f32) -> f32 {
+    let mut rests: Vec<f32> =
+        a.iter().zip(m).zip(b).map(|((a, m), b)| (m - a - share * (b - a)).powi(2)).collect();
+    let kept = rests.len() * 6 / 7;
+    if kept > 0 && kept < rests.len() {
+        rests.select_nth_unstable_by(kept, f32::total_cmp);
+    }
+    (rests[..kept].iter().sum::<f32>() / whole).sqrt()
 }
 
 #[cfg(test)]

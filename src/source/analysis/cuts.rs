@@ -78,7 +78,7 @@ pub(super) fn shots(notes: &[Note], dissolves: &[Dissolve], end: Duration) -> Ve
 /// Whether most of a picture is gone in the next, more than by the motion around.
 fn is_cut(notes: &[Note], at: usize) -> bool {
     let (before, here) = (&notes[at - 1], &notes[at]);
-    let both_blank = before.blank && here.blank && (before.mean - here.mean).abs() < 20.0;
+    let both_blank = before.deviation.max(here.deviation) < 2.0 && (before.mean - here.mean).abs() < 20.0;
     if here.unmatched < SUSPICIOUS || here.correlation > 0.93 || both_blank {
         return false;
     }
@@ -91,7 +91,7 @@ fn is_cut(notes: &[Note], at: usize) -> bool {
     };
     let motion = around(AROUND).map(|note| note.unmatched).fold(0.0, f32::max);
     // In the wildest motion pictures still resemble their neighbours a little; across a cut they do not.
-    let likeness = around(2).map(|note| note.correlation).fold(1.0, f32::min);
+    let likeness = around(AROUND).map(|note| note.correlation).fold(1.0, f32::min);
     here.unmatched > 0.45_f32.max(motion + 0.25)
         || here.unmatched > 0.7 && here.correlation < 0.3_f32.min(likeness - 0.3)
 }

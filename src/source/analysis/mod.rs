@@ -140,7 +140,7 @@ fn conclude(mut watch: Watch, length: Option<Duration>, gaps: Vec<Gap>) -> Analy
     let last = notes.last().map_or(Duration::ZERO, |note| note.time);
     let before = notes.len().checked_sub(2).map_or(Duration::ZERO, |n| notes[n].time);
     let shown = (last - before).max(Duration::from_nanos(1));
-    let end = (last + shown).max(length.unwrap_or_default());
+    let end = length.filter(|length| *length > last).unwrap_or(last + shown);
     watch.finish(end);
     let shots = cuts::shots(&watch.notes, &watch.dissolves, end);
     let time = |n: usize| watch.notes.get(n).map_or(end, |note| note.time);

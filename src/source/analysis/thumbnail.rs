@@ -78,7 +78,12 @@ impl Thumbnail {
         Self { grid, luma, blue, red, mean, deviation, colour_deviation }
     }
 
-    /// Whether the picture is of one colour.
+    /// Whether the picture shows nothing.
+    pub(super) fn is_flat(&self) -> bool {
+        self.deviation < 2.5 && self.colour_deviation < 2.5
+    }
+
+    /// Whether the picture shows next to nothing.
     pub(super) fn is_blank(&self) -> bool {
         self.deviation < 5.0 && self.colour_deviation < 5.0
     }

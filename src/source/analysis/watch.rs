@@ -81,7 +81,7 @@ impl Watch {
             correlation: before.map_or(0.0, |before| correlation(before, &thumbnail)),
             mean: thumbnail.mean,
             deviation: thumbnail.deviation,
-            blank: thumbnail.is_blank(),
+            blank: thumbnail.is_flat(),
             flash: 0,
         });
         if self.drawn.as_ref().is_none_or(|drawn| !same_drawing(drawn, &thumbnail)) {
