@@ -48,9 +48,9 @@ class PaletteDetector:
 class OnnxDetector:
     """Finds characters with a detector of your own: a YOLO export in an ONNX file.
 
-    Needs ONNX Runtime: ``pip install "picchu[onnx]"``. A class with the name of a character names it. Boxes of
-    other classes, such as ``person``, are named by likeness to the cast's reference pictures where the plan's
-    embedder is an `OnnxEmbedder`, and are unsure otherwise.
+    Needs ONNX Runtime: ``pip install "picchu[onnx]"``. A class with the name of a character names it. Boxes
+    of other classes, such as ``person``, are named by likeness to the cast's reference pictures where the
+    plan's embedder is an `OnnxEmbedder`, and are unsure otherwise.
 
     Args:
         model: The model file.

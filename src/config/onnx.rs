@@ -49,7 +49,7 @@ pub struct OnnxEmbedderChoice {
 
 #[cfg(not(feature = "onnx"))]
 mod open {
-    use super::*;
+    use super::{Arc, CharacterDetector, Embedder, OnnxDetectorChoice, OnnxEmbedderChoice, Result, Shared};
     use crate::error::{Error, ErrorKind};
 
     fn missing<T>() -> Result<T> {
@@ -73,7 +73,7 @@ mod open {
 mod open {
     use std::path::Path;
 
-    use super::*;
+    use super::{Arc, CharacterDetector, Embedder, OnnxDetectorChoice, OnnxEmbedderChoice, Result, Shared};
     use crate::{
         detect::NearestReference,
         error::Error,

@@ -264,7 +264,7 @@ mod tests {
     fn drawing(kind: u32) -> RgbImage {
         RgbImage::from_fn(64, 96, |x, y| {
             let (x, y) = if kind == 1 { (y, x) } else { (x, y) };
-            Rgb(if (x / 16 + kind) % 2 == 0 { [220, 60, 40] } else { [20, 90, (y * 2) as u8] })
+            Rgb(if (x / 16 + kind).is_multiple_of(2) { [220, 60, 40] } else { [20, 90, (y * 2) as u8] })
         })
     }
 

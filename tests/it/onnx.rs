@@ -28,7 +28,10 @@ fn runtime() -> Option<OnnxRuntime> {
         Err(e) => {
             let named = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty());
             assert!(!named, "{e}");
-            eprintln!("skipped, there is no ONNX Runtime here: {e}");
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("skipped, there is no ONNX Runtime here: {e}");
+            }
             None
         }
     }
@@ -501,8 +504,8 @@ fn the_command_line_runs_models() {
     fs::write(&cast, "[[characters]]\nname = \"Ana\"\n").unwrap();
     let boxes = [32.0, 32.0, 40.0, 60.0, 0.9];
     let model = linear_detector(1, [5, 1], &[[0.0; 3]; 5], &boxes).metadata("names", "{0: 'Ana'}");
-    let (detector, encoder) = (Place::with(&model, ""), Place::with(&pixels_as_tokens(8), ENCODER));
-    const ENCODER: &str = r#"{"pool":"mean","default_min_similarity":0.9999999}"#;
+    let encoder = r#"{"pool":"mean","default_min_similarity":0.9999999}"#;
+    let (detector, encoder) = (Place::with(&model, ""), Place::with(&pixels_as_tokens(8), encoder));
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let arguments = [
         "build".to_owned(),

@@ -9,9 +9,9 @@
 //! | looks | it tells a subject's fixed looks, which the name has to carry |
 //! | opener | it begins like a machine ("This image shows") |
 //! | equal | another caption has the same text |
-//! | near_identical | nearly all its words are those of another caption |
-//! | worn_opener, worn_phrase | its beginning, or four words in a row, are in too many captions already |
-//! | worn_opener | one of the 8 records before or after it begins with the same three words, names counting as one |
+//! | `near_identical` | nearly all its words are those of another caption |
+//! | `worn_opener`, `worn_phrase` | its beginning, or four words in a row, are in too many captions already |
+//! | `worn_opener` | one of the 8 records before or after it begins with the same three words, names counting as one |
 //!
 //! The first seven are **strict**: such a caption never enters a dataset. The others are about variety: a caption that
 //! breaks only those is asked for anew, and in the end taken, with the fault written beside it.

@@ -1,6 +1,12 @@
 //! Whole sentences: which clauses a caption has, and in which order.
 
-use super::{Words, clauses::*};
+use super::{
+    Words,
+    clauses::{
+        LEAST_NAMED, Pairing, background, capital, edge, extent, gap, larger, light, list, place, size, view,
+        when,
+    },
+};
 use crate::caption::facts::{Facts, Named};
 
 /// Characters that the names of a caption may take together.

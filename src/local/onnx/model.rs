@@ -165,7 +165,8 @@ fn hash(path: &Path) -> Result<String> {
             hasher.update(&buffer[..count]);
         }
     }
-    Ok(hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    let hash = crate::source::sha256_string(hasher);
+    Ok(hash["sha256:".len()..][..12].to_owned())
 }
 
 fn open(runtime: &OnnxRuntime, path: &Path, threads: usize) -> Result<Session> {

@@ -123,6 +123,10 @@ pub(super) mod tests {
 
     use super::*;
 
+    fn is(a: f32, b: f32) -> bool {
+        (a - b).abs() < 1e-6
+    }
+
     pub(in super::super) fn plain(width: u32, height: u32, fit: Fit) -> Preparation {
         Preparation {
             width,
@@ -145,9 +149,9 @@ pub(super) mod tests {
         let placement = preparation.write(&RgbImage::from_pixel(16, 8, Rgb([200, 100, 50])), &mut input);
         assert_eq!(placement, Placement { left: 0, top: 2, width: 8, height: 4 });
         let red: Vec<f32> = input[..64].to_vec();
-        assert!(red[..16].iter().chain(&red[48..]).all(|v| *v == 114.0));
-        assert!(red[16..48].iter().all(|v| *v == 200.0));
-        assert!(input[64 + 16..64 + 48].iter().all(|v| *v == 100.0));
+        assert!(red[..16].iter().chain(&red[48..]).all(|v| is(*v, 114.0)));
+        assert!(red[16..48].iter().all(|v| is(*v, 200.0)));
+        assert!(input[64 + 16..64 + 48].iter().all(|v| is(*v, 100.0)));
     }
 
     #[test]
@@ -157,16 +161,16 @@ pub(super) mod tests {
         preparation.scale = 1.0 / 255.0;
         preparation.mean = [0.5, 0.25, 0.0];
         preparation.std = [0.5, 1.0, 2.0];
-        let is = |preparation: Preparation, expected: [f32; 6]| {
+        let gives = |preparation: Preparation, expected: [f32; 6]| {
             let mut input = vec![0.0; 6];
             preparation.write(&picture, &mut input);
             assert!(input.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{input:?}");
         };
-        is(preparation, [1.0, -1.0, -0.25, 0.75, 0.0, 0.1]);
+        gives(preparation, [1.0, -1.0, -0.25, 0.75, 0.0, 0.1]);
         preparation.layout = Layout::Nhwc;
-        is(preparation, [1.0, -0.25, 0.0, -1.0, 0.75, 0.1]);
+        gives(preparation, [1.0, -0.25, 0.0, -1.0, 0.75, 0.1]);
         preparation.color = Channels::Bgr;
-        is(preparation, [-1.0, -0.25, 0.5, -0.6, 0.75, 0.0]);
+        gives(preparation, [-1.0, -0.25, 0.5, -0.6, 0.75, 0.0]);
     }
 
     #[test]
@@ -217,8 +221,8 @@ pub(super) mod tests {
             let preparation = plain(to_width, to_height, fit);
             let mut input = vec![-1.0; preparation.len()];
             preparation.write(&RgbImage::from_pixel(width, height, Rgb([9; 3])), &mut input);
-            prop_assert!(input.iter().all(|v| *v == 9.0 || *v == 114.0));
-            prop_assert!(fit == Fit::Letterbox || input.iter().all(|v| *v == 9.0));
+            prop_assert!(input.iter().all(|v| is(*v, 9.0) || is(*v, 114.0)));
+            prop_assert!(fit == Fit::Letterbox || input.iter().all(|v| is(*v, 9.0)));
         }
     }
 }
