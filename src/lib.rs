@@ -18,6 +18,7 @@
 //! |---|---|---|
 //! | `video` | video files, decoded in a process of their own | yes |
 //! | `onnx` | detectors and image encoders of the user's own, run by the user's ONNX Runtime | no |
+//! | `aws-rekognition` | characters found by Amazon Rekognition | no |
 //! | `cli` | the program `picchu` | no |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 

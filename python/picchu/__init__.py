@@ -21,7 +21,7 @@ Times are in seconds, sizes in pixels, similarities are cosines (higher is stric
 
 from __future__ import annotations
 
-from picchu import exceptions, local
+from picchu import aws, exceptions, local
 from picchu._picchu import Frame, __version__
 from picchu.cast import Cast, Character
 from picchu.curate import Validation, validate
@@ -105,6 +105,7 @@ __all__ = [
     "Unsupported",
     "Validation",
     "__version__",
+    "aws",
     "calibrate",
     "components",
     "dedupe",

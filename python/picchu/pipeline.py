@@ -16,6 +16,7 @@ from picchu.dataset import Dataset, gap_of, open_dataset
 from picchu.exceptions import ConfigError, GapWarning, InvalidInput
 from picchu.local import LayoutEmbedder, MeasuredCaptioner, OnnxDetector, OnnxEmbedder, PaletteDetector
 from picchu.progress import Progress
+from picchu.rekognition import Rekognition
 from picchu.sampling import Every, Sampling
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CropOptions", "Explanation", "Keep", "Plan", "StageExplanation", "Stages"]
 
-Detector = PaletteDetector | OnnxDetector
+Detector = PaletteDetector | OnnxDetector | Rekognition
 """Who finds and names the characters."""
 
 Embedder = LayoutEmbedder | OnnxEmbedder

@@ -63,6 +63,19 @@ impl AwsContext {
         Self::new(loader.load().await)
     }
 
+    /// The Region that the environment or the AWS files name, without asking any network.
+    pub async fn region_from_env() -> Option<String> {
+        use aws_config::{
+            environment::EnvironmentVariableRegionProvider, meta::region::ProvideRegion,
+            profile::ProfileFileRegionProvider,
+        };
+        let region = match EnvironmentVariableRegionProvider::new().region().await {
+            Some(region) => Some(region),
+            None => ProfileFileRegionProvider::new().region().await,
+        };
+        region.map(|region| region.to_string())
+    }
+
     /// From a configuration that the caller made. Time-outs, retries and the HTTP client are filled in where it has
     /// none.
     ///
@@ -150,9 +163,9 @@ impl fmt::Debug for AwsContext {
 fn default_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(60))
-        .operation_attempt_timeout(Duration::from_secs(120))
-        .operation_timeout(Duration::from_secs(600))
+        .read_timeout(Duration::from_mins(1))
+        .operation_attempt_timeout(Duration::from_mins(2))
+        .operation_timeout(Duration::from_mins(10))
         .build()
 }
 

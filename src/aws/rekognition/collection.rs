@@ -254,9 +254,9 @@ impl FaceCollection {
             let too_many = |face: &&_| reasons(face).iter().any(|r| r == "EXCEEDS_MAX_FACES");
             let other_faces = answer.unindexed_faces().iter().filter(too_many).count();
             let known = KnownFace {
-                face_id: face.face_id().unwrap_or_default().to_owned(),
+                face: face.face_id().unwrap_or_default().to_owned(),
                 external_id: id.to_owned(),
-                user_id: None,
+                user: None,
             };
             return Ok((ReferenceOutcome::Enrolled { other_faces }, Some(known)));
         }
@@ -271,8 +271,8 @@ impl FaceCollection {
         let user = user_id(character);
         let faces: Vec<&str> = known
             .iter()
-            .filter(|face| face.user_id.is_none() && shows(&face.external_id, character))
-            .map(|face| face.face_id.as_str())
+            .filter(|face| face.user.is_none() && shows(&face.external_id, character))
+            .map(|face| face.face.as_str())
             .collect();
         if faces.is_empty() {
             return Ok(0);
@@ -312,9 +312,9 @@ impl FaceCollection {
 /// A face in a collection.
 #[derive(Clone, Debug)]
 pub(super) struct KnownFace {
-    face_id: String,
+    face: String,
     pub(super) external_id: String,
-    pub(super) user_id: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// Every face of a collection.
@@ -335,9 +335,9 @@ pub(super) async fn contents(calls: &Calls, collection: &str) -> Result<Vec<Know
             .await?;
         known.extend(answer.faces().iter().filter_map(|face| {
             Some(KnownFace {
-                face_id: face.face_id()?.to_owned(),
+                face: face.face_id()?.to_owned(),
                 external_id: face.external_image_id().unwrap_or_default().to_owned(),
-                user_id: face.user_id().map(str::to_owned),
+                user: face.user_id().map(str::to_owned),
             })
         }));
         match answer.next_token() {

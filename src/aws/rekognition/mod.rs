@@ -189,8 +189,7 @@ async fn content(calls: &Calls, id: &str, cast: &Cast, users: bool) -> Result<St
         }
     })?;
     let ours = |face: &&collection::KnownFace| {
-        cast.names().any(|name| collection::shows(&face.external_id, name))
-            && (!users || face.user_id.is_some())
+        cast.names().any(|name| collection::shows(&face.external_id, name)) && (!users || face.user.is_some())
     };
     if !known.iter().any(|face| ours(&face)) {
         let kind = if users { "user" } else { "face" };
@@ -203,7 +202,7 @@ async fn content(calls: &Calls, id: &str, cast: &Cast, users: bool) -> Result<St
     }
     let mut faces: Vec<String> = known
         .iter()
-        .map(|face| format!("{} {}", face.external_id, face.user_id.as_deref().unwrap_or_default()))
+        .map(|face| format!("{} {}", face.external_id, face.user.as_deref().unwrap_or_default()))
         .collect();
     faces.sort();
     Ok(crate::source::sha256_string(Sha256::new_with_prefix(faces.join("\n"))))

@@ -19,7 +19,7 @@ use crate::{
 /// Key of a ledger line's detail: the ARN of the project, which describing a version needs.
 pub(super) const PROJECT: &str = "project";
 /// How long a version may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(45 * 60);
+const PATIENCE: Duration = Duration::from_mins(45);
 /// How long a guard that is dropped tries to stop its version; the ledger keeps what it could not.
 const LAST_TRY: Duration = Duration::from_secs(30);
 

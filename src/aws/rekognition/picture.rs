@@ -28,9 +28,9 @@ pub(super) struct Limits {
     pub(super) max_side: u32,
 }
 
-/// DetectLabels and the face operations.
+/// `DetectLabels` and the face operations.
 pub(super) const IMAGE: Limits = Limits { max_bytes: 5 * 1024 * 1024, max_side: 10_000 };
-/// DetectCustomLabels: smaller.
+/// `DetectCustomLabels`: smaller.
 pub(super) const CUSTOM: Limits = Limits { max_bytes: 4 * 1024 * 1024, max_side: 4096 };
 
 /// A picture in the best quality that fits; scaled down only where no quality does.

@@ -48,7 +48,34 @@ impl Doctor {
 }
 
 async fn checks() -> Vec<Check> {
-    vec![version(), video().await, dedupe(), temporary_files()]
+    vec![
+        version(),
+        video().await,
+        dedupe(),
+        temporary_files(),
+        #[cfg(feature = "aws")]
+        aws().await,
+    ]
+}
+
+/// Without a network: whether a Region is set. Credentials are looked for by the first call.
+#[cfg(feature = "aws")]
+async fn aws() -> Check {
+    let name = "aws";
+    match picchu::aws::AwsContext::region_from_env().await {
+        Some(region) => {
+            let found = format!("Region {region}; credentials are looked for at the first call");
+            Check { name, ok: true, found, mend: None }
+        }
+        None => Check {
+            name,
+            ok: false,
+            found: "no Region is set".into(),
+            mend: Some(
+                "needed only for Amazon's services: set AWS_REGION or a profile, or give --aws-region".into(),
+            ),
+        },
+    }
 }
 
 fn version() -> Check {
