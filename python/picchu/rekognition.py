@@ -26,8 +26,8 @@ class Rekognition:
         min_confidence: Labels below this confidence are left out, 0 to 1.
         min_similarity: Faces less similar than this do not match, 0 to 1.
         custom_labels: ARN of a running Custom Labels version for what stays unsure.
-        project: ARN of its project. With it, the version is started for the run and stopped after; it bills by
-            the hour.
+        project: ARN of its project. With it, the version is started for the run and stopped after; it bills
+            by the hour.
 
     Raises:
         NotFound: If the cast file does not exist.
