@@ -20,6 +20,7 @@
 //! | `onnx` | detectors and image encoders of the user's own, run by the user's ONNX Runtime | no |
 //! | `aws-rekognition` | characters found by Amazon Rekognition | no |
 //! | `cli` | the program `picchu` | no |
+//! | `aws-s3` | datasets on Amazon S3: `aws::S3Store`, `s3://bucket/prefix` wherever a dataset is named | no |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 
 #[cfg(feature = "aws")]

@@ -46,6 +46,8 @@ def test_datasets_reads_image_folders(
             assert dict(seen(row["image"], row["text"]) for row in loaded) == split
 
 
+# The library leaves its files to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_shards(dataset: picchu.Dataset, split: dict[str, Any], tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset", reason="the extra `trainers` is not installed")
     dataset.export("webdataset", out=tmp_path / "shards")

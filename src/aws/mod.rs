@@ -9,7 +9,7 @@ mod s3;
 
 pub use self::context::{AwsContext, AwsSettings};
 #[cfg(feature = "aws-s3")]
-pub use self::s3::{Encryption, S3Place, S3Store};
+pub use self::s3::{Encryption, S3Film, S3Place, S3Store};
 // Builds with `aws` alone have no client that could fail.
 #[allow(unused_imports)]
 pub(crate) use self::error::service_error;

@@ -215,11 +215,15 @@ impl Pipeline {
     }
 }
 
-/// Opens a video file or a folder of pictures.
+/// Opens a video file, a folder of pictures, or a video at an address: `s3://bucket/key` with the feature `aws-s3`,
+/// `https://…` with the feature `http`. Of a film at an address, only what the samples need is read.
 ///
 /// # Errors
-/// As [`Pipeline::film`].
+/// As [`Pipeline::film`]; [`Unsupported`](ErrorKind::Unsupported) for an address that this build cannot read from.
 pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
+    if let Some((address, scheme)) = path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
+        return open_remote_film(address, scheme);
+    }
     if path.is_dir() {
         return Ok(Arc::new(ImageFolder::open(path)?));
     }
@@ -236,6 +240,27 @@ pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
         ),
     )
     .at(Stage::Sample))
+}
+
+fn open_remote_film(address: &str, scheme: &str) -> Result<Arc<dyn FrameSource>> {
+    match scheme {
+        #[cfg(all(feature = "video", feature = "aws-s3"))]
+        "s3" => {
+            let film = crate::aws::S3Film::open(address, crate::aws::AwsSettings::default())?;
+            Ok(Arc::new(crate::local::video::VideoFile::remote(Arc::new(film))))
+        }
+        #[cfg(all(feature = "video", feature = "http"))]
+        "http" | "https" => {
+            let film = crate::local::web::WebFilm::open(address)?;
+            Ok(Arc::new(crate::local::video::VideoFile::remote(Arc::new(film))))
+        }
+        // The address may hold a signature: it is not repeated.
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("this build reads no films from {scheme}:// addresses; download the film first"),
+        )
+        .at(Stage::Sample)),
+    }
 }
 
 /// Opens the store at a place: a folder, which need not exist yet, or `s3://bucket/prefix` with the feature `aws-s3`,

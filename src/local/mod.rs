@@ -4,3 +4,5 @@
 pub mod onnx;
 #[cfg(feature = "video")]
 pub mod video;
+#[cfg(feature = "http")]
+pub mod web;

@@ -81,6 +81,9 @@ pub struct Report {
     pub usage: Usage,
     /// Whether the dataset was finished already and nothing had to be done.
     pub unchanged: bool,
+    /// Bytes of the film that this run fetched, where the film lies elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub film_bytes_read: Option<u64>,
     /// Page that shows the result.
     pub contact_sheet: String,
 }

@@ -161,6 +161,7 @@ async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
                 gaps: header.gaps,
                 usage: Usage::default(),
                 unchanged: true,
+                film_bytes_read: job.source.bytes_read(),
                 contact_sheet: contact_sheet_uri,
             };
             job.observer.notify(&Event::Finished { report: report.clone() });
@@ -231,6 +232,7 @@ async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
         // The header says what the dataset cost, the report what this run did: what is kept from before is free.
         usage: job.meter.as_ref().map_or(usage, |meter| meter.total()),
         unchanged: false,
+        film_bytes_read: job.source.bytes_read(),
         contact_sheet: contact_sheet_uri,
     };
     job.observer.notify(&Event::Finished { report: report.clone() });

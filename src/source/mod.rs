@@ -4,6 +4,8 @@ mod analysis;
 mod folder;
 mod range;
 mod sample;
+#[cfg(any(feature = "aws-s3", feature = "http"))]
+mod sampled;
 mod sampling;
 
 pub use analysis::{ANALYSIS_VERSION, Analysis, analyse};
@@ -14,6 +16,8 @@ use futures::stream::BoxStream;
 pub(crate) use range::read_exactly;
 pub use range::{BytesReader, RangeReader};
 pub use sample::{sample, sample_analysed};
+#[cfg(any(feature = "aws-s3", feature = "http"))]
+pub(crate) use sampled::sampled_fingerprint;
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{
@@ -41,11 +45,17 @@ pub trait FrameSource: std::fmt::Debug + Send + Sync + 'static {
     /// a film, [`Unsupported`](crate::ErrorKind::Unsupported) for a codec that cannot be read.
     async fn probe(&self) -> Result<MediaInfo>;
 
-    /// The film's identity: `sha256:` and a hash of its bytes, whatever it is called.
+    /// The film's identity, whatever it is called: `sha256:` and a hash of its bytes. Of a film that lies too far away
+    /// to be read whole: `sampled:` and a hash of its length and of blocks all over it.
     ///
     /// # Errors
     /// When the film cannot be read.
     async fn fingerprint(&self) -> Result<String>;
+
+    /// Bytes of a film that lies elsewhere that were fetched so far; `None` for films on this machine.
+    fn bytes_read(&self) -> Option<u64> {
+        None
+    }
 
     /// The sampled frames, without their lineage.
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>>;

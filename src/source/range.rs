@@ -35,6 +35,11 @@ pub trait RangeReader: std::fmt::Debug + Send + Sync + 'static {
     /// When they cannot be read.
     async fn read(&self, range: Range<u64>) -> Result<Bytes>;
 
+    /// Bytes that were fetched so far, where that is counted.
+    fn bytes_read(&self) -> Option<u64> {
+        None
+    }
+
     /// The film's identity, as [`FrameSource::fingerprint`](crate::FrameSource::fingerprint) gives it.
     ///
     /// Reads the whole film unless an implementation knows a hash of its bytes from elsewhere.

@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn plain() -> Arc<dyn Store> {
-        Arc::new(Plain(MemoryStore::new(), Duration::from_millis(400)))
+        Arc::new(Plain(MemoryStore::new(), Duration::from_secs(1)))
     }
 
     async fn objects(store: &Arc<dyn Store>) -> usize {

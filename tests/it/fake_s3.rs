@@ -78,6 +78,11 @@ impl FakeS3 {
         self.lock().objects.clone()
     }
 
+    #[cfg(all(feature = "http", feature = "video"))]
+    pub(crate) fn put(&self, path: &str, body: impl Into<Bytes>) {
+        self.lock().objects.insert(path.into(), body.into());
+    }
+
     /// Uploads in parts that were neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
         self.lock().uploads.len()

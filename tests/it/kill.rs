@@ -154,7 +154,7 @@ fn open(place: &str) -> Arc<dyn Store> {
         let (address, name) = place.rsplit_once('/').unwrap();
         let context = picchu::aws::AwsContext::with_keys("us-east-1", address, "an-id", "a-secret");
         let store = picchu::aws::S3Store::new(&format!("s3://bucket/{name}"), &context).unwrap();
-        return Arc::new(store.lease(Duration::from_millis(400)));
+        return Arc::new(store.lease(Duration::from_secs(2)));
     }
     Arc::new(FsStore::new(place))
 }

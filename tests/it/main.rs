@@ -21,6 +21,8 @@ mod onnx_file;
 mod pipeline;
 #[cfg(feature = "aws-rekognition")]
 mod rekognition;
+#[cfg(all(feature = "aws-s3", feature = "http", feature = "video"))]
+mod remote_film;
 #[cfg(feature = "aws-s3")]
 mod s3;
 mod shots;

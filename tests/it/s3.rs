@@ -20,7 +20,7 @@ fn key(name: &str) -> Key {
 }
 
 fn store(s3: &FakeS3) -> S3Store {
-    S3Store::new("s3://bucket/films/映画", &s3.context()).unwrap().lease(Duration::from_millis(600))
+    S3Store::new("s3://bucket/films/映画", &s3.context()).unwrap().lease(Duration::from_secs(2))
 }
 
 #[tokio::test(flavor = "multi_thread")]

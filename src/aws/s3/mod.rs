@@ -1,5 +1,6 @@
 //! Datasets and films on Amazon S3 and services that speak its protocol.
 
+mod film;
 mod place;
 mod upload;
 
@@ -20,7 +21,7 @@ use futures::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-pub use self::place::S3Place;
+pub use self::{film::S3Film, place::S3Place};
 use super::{AwsContext, AwsSettings, service_error};
 use crate::{
     error::{Error, ErrorKind, Result},

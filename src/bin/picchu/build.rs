@@ -59,6 +59,10 @@ pub(crate) struct Build {
     /// At most so many frames.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// How the objects of a dataset on S3 are encrypted: `s3`, or `kms:KEY`. Default: as the bucket is set.
+    #[cfg(feature = "aws-s3")]
+    #[arg(long, value_name = "HOW", value_parser = encryption)]
+    encrypt: Option<picchu::aws::Encryption>,
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
@@ -79,6 +83,15 @@ enum Sample {
     Drawings,
     /// The frames at which the decoder can start.
     Keyframes,
+}
+
+#[cfg(feature = "aws-s3")]
+fn encryption(text: &str) -> std::result::Result<picchu::aws::Encryption, String> {
+    match text.split_once(':') {
+        None if text == "s3" => Ok(picchu::aws::Encryption::S3),
+        Some(("kms", key)) if !key.is_empty() => Ok(picchu::aws::Encryption::Kms(key.to_owned())),
+        _ => Err("expected \"s3\" or \"kms:KEY\"".into()),
+    }
 }
 
 fn keep(text: &str) -> std::result::Result<Keep, String> {
@@ -103,6 +116,10 @@ impl Build {
         config.lineage = self.lineage;
         config.fps = self.fps;
         config.limit = self.limit;
+        #[cfg(feature = "aws-s3")]
+        {
+            config.encryption = self.encrypt.unwrap_or_default();
+        }
         config.min_similarity = self.min_similarity;
         config.keep = self.keep;
         if let Some(pad) = self.pad {
@@ -177,6 +194,9 @@ fn summarise(report: &Report) {
             print!(" and {} calls whose price is not known", usage.unpriced_requests);
         }
         println!();
+    }
+    if let Some(bytes) = report.film_bytes_read {
+        println!("{:.1} MiB of the film were read", bytes as f64 / f64::from(1 << 20));
     }
     println!("Look at {}", report.contact_sheet);
 }

@@ -280,6 +280,13 @@ impl FrameSource for VideoFile {
         .await
     }
 
+    fn bytes_read(&self) -> Option<u64> {
+        match &self.film {
+            Film::File(_) => None,
+            Film::Remote(reader) => reader.bytes_read(),
+        }
+    }
+
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
         let (film, sampling) = (self.clone(), sampling.clone());
         // Nothing runs before the first poll.
