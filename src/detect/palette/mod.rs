@@ -38,6 +38,7 @@
 mod calibrate;
 mod colours;
 mod grid;
+mod mask;
 mod reference;
 mod search;
 

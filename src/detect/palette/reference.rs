@@ -4,8 +4,9 @@
 use image::{RgbImage, RgbaImage};
 
 use super::{
-    colours::{COLOURS, PARTS, Palette},
+    colours::{Blend, COLOURS, PARTS, Palette},
     grid::{grid_size, shrink},
+    mask,
 };
 use crate::error::{Error, Result, Stage};
 
@@ -119,43 +120,51 @@ impl Small {
         self.pixels.iter().zip(&self.inside).filter(|(_, inside)| **inside).map(|(&p, _)| p)
     }
 
-    /// How likely each palette colour is the character and not the picture's background, 0..1; and how much of
-    /// each colour stands at the centre and at the border (each adds up to 1).
-    fn foreground(&self, palette: &Palette) -> Foreground {
-        let mut centre = [0.0_f32; COLOURS];
+    /// What in the picture is the character. `film` is the share of each palette colour in the film.
+    fn foreground(&self, palette: &Palette, film: &[f32; COLOURS]) -> Foreground {
+        let blends: Vec<Blend> = self.pixels.iter().map(|&p| palette.blend(p)).collect();
+        let given = || self.inside.iter().map(|&i| f32::from(u8::from(i))).collect();
+        let (alpha, known) = if self.masked {
+            (given(), true)
+        } else {
+            match mask::divide(&blends, (self.width, self.height), film) {
+                Some(alpha) => (alpha, true),
+                None => (given(), false),
+            }
+        };
+        let mut own = [0.0_f32; COLOURS];
         let mut border = [0.0_f32; COLOURS];
         let (edge_x, edge_y) = ((self.width / 12).max(1), (self.height / 16).max(1));
-        for (i, (&pixel, &inside)) in self.pixels.iter().zip(&self.inside).enumerate() {
-            if !inside {
-                continue;
-            }
+        for (i, (blend, &alpha)) in blends.iter().zip(&alpha).enumerate() {
             let (x, y) = (i % self.width, i / self.width);
             let away = |v: usize, n: usize| 1.0 - ((2 * v + 1) as f32 / n as f32 - 1.0).abs();
-            let weight = (0.2 + away(x, self.width)) * (0.4 + away(y, self.height).min(0.6));
-            let at_border = x < edge_x || x + edge_x >= self.width || y < edge_y;
-            let blend = palette.blend(pixel);
+            let weight = alpha * (0.2 + away(x, self.width)) * (0.4 + away(y, self.height).min(0.6));
+            let at_border = !known && (x < edge_x || x + edge_x >= self.width || y < edge_y);
             for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
-                centre[usize::from(colour)] += weight * f32::from(parts);
+                own[usize::from(colour)] += weight * f32::from(parts);
                 if at_border {
                     border[usize::from(colour)] += f32::from(parts);
                 }
             }
         }
-        normalise(&mut centre);
+        normalise(&mut own);
         normalise(&mut border);
-        let likely = std::array::from_fn(|k| {
-            if self.masked { 1.0 } else { (1.0 - BORDER * border[k] / centre[k].max(1e-6)).clamp(0.0, 1.0) }
-        });
-        if self.masked {
-            border = [0.0; COLOURS];
-        }
-        Foreground { centre, border, likely }
+        let likely =
+            std::array::from_fn(|k| (1.0 - BORDER * border[k] / own[k].max(1e-6)).clamp(0.0, 1.0));
+        Foreground { blends, alpha, own, border, likely }
     }
 }
 
+/// What in a reference picture is the character.
 struct Foreground {
-    centre: [f32; COLOURS],
+    blends: Vec<Blend>,
+    /// How likely each pixel is the character, 0..1.
+    alpha: Vec<f32>,
+    /// How much of each colour the character has, mostly in the middle; adds up to 1.
+    own: [f32; COLOURS],
+    /// How much of each colour stands at the border, where the picture could not be divided; adds up to 1 or 0.
     border: [f32; COLOURS],
+    /// How likely each colour is the character and not the background, 0..1.
     likely: [f32; COLOURS],
 }
 
@@ -194,15 +203,15 @@ pub(super) struct Model {
 /// The models of all characters. `film` is the share of each palette colour in the film.
 pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOURS]) -> Vec<Model> {
     let parts: Vec<Vec<Foreground>> =
-        cast.iter().map(|smalls| smalls.iter().map(|s| s.foreground(palette)).collect()).collect();
+        cast.iter().map(|smalls| smalls.iter().map(|s| s.foreground(palette, film)).collect()).collect();
     // What each character is made of, on average.
     let own: Vec<[f32; COLOURS]> = parts
         .iter()
         .map(|fs| {
             let mut sum = [0.0; COLOURS];
             for f in fs {
-                for ((sum, centre), likely) in sum.iter_mut().zip(&f.centre).zip(&f.likely) {
-                    *sum += centre * likely;
+                for ((sum, own), likely) in sum.iter_mut().zip(&f.own).zip(&f.likely) {
+                    *sum += own * likely;
                 }
             }
             normalise(&mut sum);
@@ -216,7 +225,7 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
             let others = (own.len() - 1).max(1) as f32;
             let strength: [u8; COLOURS] = std::array::from_fn(|k| {
                 // Each reference may show another light or costume: the one that holds most of the colour counts.
-                let mine = parts[who].iter().map(|f| f.centre[k] - BORDER * f.border[k]).fold(0.0, f32::max);
+                let mine = parts[who].iter().map(|f| f.own[k] - BORDER * f.border[k]).fold(0.0, f32::max);
                 let other: f32 =
                     own.iter().enumerate().filter(|(i, _)| *i != who).map(|(_, o)| o[k]).sum::<f32>()
                         / others;
@@ -230,7 +239,7 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
                     [1.0]
                         .into_iter()
                         .chain(CUTS)
-                        .map(|share| look(small, share, palette, foreground, &weight))
+                        .map(|share| look(small, share, foreground, &weight))
                 })
                 .collect();
             let aspects = smalls
@@ -242,26 +251,16 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
 }
 
 /// The look of the upper `share` of a reference picture.
-fn look(
-    small: &Small,
-    share: f32,
-    palette: &Palette,
-    foreground: &Foreground,
-    weight: &[f32; COLOURS],
-) -> Look {
+fn look(small: &Small, share: f32, foreground: &Foreground, weight: &[f32; COLOURS]) -> Look {
     let mut bands = [[0.0; COLOURS]; BANDS];
     let rows = ((small.height as f32 * share).round() as usize).clamp(1, small.height);
     let unit = 1.0 / ((rows * small.width) as f32 * f32::from(PARTS));
-    for (i, (&pixel, &inside)) in small.pixels.iter().zip(&small.inside).enumerate().take(rows * small.width)
-    {
-        if !inside {
-            continue;
-        }
+    let pixels = foreground.blends.iter().zip(&foreground.alpha);
+    for (i, (blend, &alpha)) in pixels.enumerate().take(rows * small.width) {
         let band = &mut bands[(i / small.width) * BANDS / rows];
-        let blend = palette.blend(pixel);
         for (&colour, &parts) in blend.colours.iter().zip(&blend.parts) {
             let k = usize::from(colour);
-            band[k] += unit * f32::from(parts) * foreground.likely[k] * weight[k];
+            band[k] += unit * alpha * f32::from(parts) * foreground.likely[k] * weight[k];
         }
     }
     let sum: f32 = bands.iter().flatten().sum();
