@@ -5,6 +5,7 @@
 //! name = "Mayu"
 //! description = "a girl with a red scarf"      # fixed looks; captions leave them out
 //! references = ["mayu-front.png"]              # relative to this file
+//! not = ["a-scarf-on-a-hook.png"]              # optional: what was taken for her and is not
 //! labels = ["Person"]                          # optional, for label detectors
 //! ```
 
@@ -29,6 +30,8 @@ pub struct ReferencePicture {
     pub path: PathBuf,
     /// The pixels; transparent ones do not belong to the character.
     pub image: RgbaImage,
+    /// Whether it shows what was taken for the character and is not.
+    pub negative: bool,
 }
 
 impl Cast {
@@ -56,7 +59,8 @@ impl Cast {
         let mut cast: Self = toml::from_str(&text).map_err(|e| not_a_cast(path, &e))?;
         cast.check().map_err(|e| not_a_cast(path, &e.message()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for reference in cast.characters.iter_mut().flat_map(|c| &mut c.references) {
+        let pictures = cast.characters.iter_mut().flat_map(|c| c.references.iter_mut().chain(&mut c.negatives));
+        for reference in pictures {
             *reference = folder.join(&*reference);
         }
         Ok(cast)
@@ -99,13 +103,15 @@ impl Cast {
     pub fn reference_pictures(&self) -> Result<Vec<ReferencePicture>> {
         let mut pictures = Vec::new();
         for character in &self.characters {
-            for path in &character.references {
+            let own = character.references.iter().map(|path| (path, false));
+            for (path, negative) in own.chain(character.negatives.iter().map(|path| (path, true))) {
                 let image = open_picture(path)
                     .map_err(|e| e.at(Stage::Detect).with_context("character", &character.name))?;
                 pictures.push(ReferencePicture {
                     character: character.name.clone(),
                     path: path.clone(),
                     image,
+                    negative,
                 });
             }
         }

@@ -201,7 +201,10 @@ pub fn references(cast: &Cast) -> Result<Vec<Reference>> {
         ))
         .at(Stage::Detect));
     }
-    Ok(pictures.into_iter().map(|p| Reference { character: p.character, image: p.image }).collect())
+    Ok(pictures
+        .into_iter()
+        .map(|p| Reference { character: p.character, image: p.image, negative: p.negative })
+        .collect())
 }
 
 impl Pipeline {

@@ -15,7 +15,7 @@ use super::{OnnxDetectorChoice, OnnxEmbedderChoice, references};
 use crate::aws::{AwsContext, AwsSettings};
 use crate::{
     caption::{Captioner, MeasuredCaptioner},
-    detect::{CharacterDetector, PaletteDetector},
+    detect::{CharacterDetector, PaletteDetector, PaletteOptions},
     embed::{Embedder, LayoutEmbedder},
     error::{Error, Result},
     layers::{Cache, Meter},
@@ -87,7 +87,7 @@ impl Shared {
 #[non_exhaustive]
 pub enum DetectorChoice {
     /// [`PaletteDetector`]: by the colours of reference pictures.
-    Palette {},
+    Palette(PaletteOptions),
     /// A model of the user's own.
     Onnx(OnnxDetectorChoice),
     /// [`RekognitionDetector`](crate::aws::rekognition::RekognitionDetector): Amazon's service.
@@ -97,7 +97,7 @@ pub enum DetectorChoice {
 
 impl Default for DetectorChoice {
     fn default() -> Self {
-        Self::Palette {}
+        Self::Palette(PaletteOptions::default())
     }
 }
 
@@ -129,7 +129,9 @@ impl DetectorChoice {
     /// For a wrong cast and for reference pictures that are missing or unreadable; as its service says.
     pub async fn open(&self, shared: &Shared) -> Result<Arc<dyn CharacterDetector>> {
         match self {
-            Self::Palette {} => Ok(Arc::new(PaletteDetector::new(references(&shared.cast)?)?)),
+            Self::Palette(options) => {
+                Ok(Arc::new(PaletteDetector::new(references(&shared.cast)?)?.options(*options)?))
+            }
             Self::Onnx(choice) => choice.open(shared).await,
             #[cfg(feature = "aws-rekognition")]
             Self::Rekognition(options) => rekognition(options, shared).await,

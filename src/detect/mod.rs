@@ -2,12 +2,18 @@
 
 mod nearest;
 mod palette;
+mod scene;
+mod suggest;
+mod track;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use nearest::NearestReference;
-pub use palette::{PaletteDetector, Reference};
+pub use palette::{PaletteDetector, PaletteOptions, Reference};
+pub(crate) use scene::View;
+pub use suggest::{Group, Sighting, SuggestOptions, suggest_cast};
+pub(crate) use track::{REACH, Seen, settle};
 
 use crate::{
     error::Result,

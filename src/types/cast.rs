@@ -25,6 +25,9 @@ pub struct Character {
     /// Pictures that show the character alone, tightly cut: one to five.
     #[serde(default)]
     pub references: Vec<PathBuf>,
+    /// Pictures of what was taken for the character and is not, as review finds them. In `cast.toml`: `not`.
+    #[serde(default, rename = "not", skip_serializing_if = "Vec::is_empty")]
+    pub negatives: Vec<PathBuf>,
     /// General labels that a label detector may give this character, for example `Person` or `Dog`.
     #[serde(default)]
     pub labels: Vec<String>,

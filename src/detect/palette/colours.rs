@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::lab::lab;
 
 /// Number of colours in a film's palette.
-pub(super) const COLOURS: usize = 64;
+pub(in crate::detect) const COLOURS: usize = 64;
 
 /// Parts into which a pixel's weight is divided among its nearest palette colours.
-pub(super) const PARTS: u8 = 16;
+pub(in crate::detect) const PARTS: u8 = 16;
 
 /// Lightness counts less than hue: light changes within a film, costumes do not.
 const LIGHTNESS: f32 = 0.6;
@@ -20,10 +20,10 @@ const BITS: u32 = 5;
 const SPREAD: f32 = 60.0;
 
 /// A colour in CIE Lab (D65) with its lightness scaled down.
-pub(super) type Lab = [f32; 3];
+pub(in crate::detect) type Lab = [f32; 3];
 
 /// The scaled Lab colour of an sRGB pixel.
-pub(super) fn scaled_lab(rgb: [u8; 3]) -> Lab {
+pub(in crate::detect) fn scaled_lab(rgb: [u8; 3]) -> Lab {
     let [l, a, b] = lab(rgb.map(f32::from));
     [l * LIGHTNESS, a, b]
 }
@@ -33,10 +33,10 @@ fn distance(a: Lab, b: Lab) -> f32 {
 }
 
 /// A small repeatable random number generator (`SplitMix64`).
-pub(super) struct Random(pub(super) u64);
+pub(in crate::detect) struct Random(pub(in crate::detect) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::detect) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -52,7 +52,7 @@ impl Random {
 
 /// Which palette colours a pixel is made of.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Blend {
+pub(in crate::detect) struct Blend {
     /// Numbers of the three nearest palette colours.
     pub colours: [u8; 3],
     /// Their weights; they add up to [`PARTS`].
@@ -61,14 +61,14 @@ pub(super) struct Blend {
 
 /// The palette of a film with its lookup table.
 #[derive(Clone)]
-pub(super) struct Palette {
+pub(in crate::detect) struct Palette {
     pub centres: [Lab; COLOURS],
     table: Arc<[Blend]>,
 }
 
 impl Palette {
     /// The colours that stand best for the samples (k-means++ and Lloyd's iterations, repeatable by seed).
-    pub(super) fn learn(samples: &[Lab], seed: u64) -> Self {
+    pub(in crate::detect) fn learn(samples: &[Lab], seed: u64) -> Self {
         let mut random = Random(seed);
         let mut centres = [[0.0; 3]; COLOURS];
         let mut nearest = vec![f32::INFINITY; samples.len()];
@@ -115,7 +115,7 @@ impl Palette {
     }
 
     /// What a pixel is made of.
-    pub(super) fn blend(&self, [r, g, b]: [u8; 3]) -> Blend {
+    pub(in crate::detect) fn blend(&self, [r, g, b]: [u8; 3]) -> Blend {
         let cut = |v: u8| usize::from(v >> (8 - BITS));
         self.table[cut(r) << (2 * BITS) | cut(g) << BITS | cut(b)]
     }

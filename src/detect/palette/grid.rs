@@ -9,7 +9,7 @@ const PIXELS: f32 = 14_400.0;
 
 /// A rectangle of whole grid pixels: left, top, right and bottom, the last two exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Window {
+pub(in crate::detect) struct Window {
     pub left: i32,
     pub top: i32,
     pub right: i32,
@@ -17,19 +17,29 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn width(self) -> i32 {
+    pub(in crate::detect) fn width(self) -> i32 {
         self.right - self.left
     }
 
-    pub(super) fn height(self) -> i32 {
+    pub(in crate::detect) fn height(self) -> i32 {
         self.bottom - self.top
     }
 
-    pub(super) fn area(self) -> f32 {
+    pub(in crate::detect) fn area(self) -> f32 {
         (self.width().max(0) * self.height().max(0)) as f32
     }
 
-    pub(super) fn overlap(self, other: Self) -> f32 {
+    /// The smallest window around both.
+    pub(in crate::detect) fn around(self, other: Self) -> Self {
+        Self {
+            left: self.left.min(other.left),
+            top: self.top.min(other.top),
+            right: self.right.max(other.right),
+            bottom: self.bottom.max(other.bottom),
+        }
+    }
+
+    pub(in crate::detect) fn overlap(self, other: Self) -> f32 {
         Self {
             left: self.left.max(other.left),
             top: self.top.max(other.top),
@@ -40,21 +50,21 @@ impl Window {
     }
 
     /// Intersection over union.
-    pub(super) fn iou(self, other: Self) -> f32 {
+    pub(in crate::detect) fn iou(self, other: Self) -> f32 {
         let overlap = self.overlap(other);
         overlap / (self.area() + other.area() - overlap).max(1.0)
     }
 }
 
 /// Size of the small picture for a frame: about [`PIXELS`] pixels of the frame's proportions.
-pub(super) fn grid_size(width: u32, height: u32, pixels: f32) -> (usize, usize) {
+pub(in crate::detect) fn grid_size(width: u32, height: u32, pixels: f32) -> (usize, usize) {
     let aspect = (width.max(1) as f32 / height.max(1) as f32).clamp(0.125, 8.0);
     let w = (pixels * aspect).sqrt().round().max(8.0);
     (w as usize, (pixels / w).round().max(8.0) as usize)
 }
 
 /// Averages a picture down to `size` pixels. `row` is a buffer that is kept between calls.
-pub(super) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>, out: &mut Vec<[u8; 3]>) {
+pub(in crate::detect) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>, out: &mut Vec<[u8; 3]>) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     out.clear();
     if width == 0 || height == 0 {
@@ -91,7 +101,7 @@ pub(super) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>,
 }
 
 /// A frame averaged down to the size at which the search works.
-pub(super) fn small(image: &RgbImage) -> RgbImage {
+pub(in crate::detect) fn small(image: &RgbImage) -> RgbImage {
     let (width, height) = grid_size(image.width(), image.height(), PIXELS);
     let (mut row, mut pixels) = (Vec::new(), Vec::new());
     shrink(image, (width, height), &mut row, &mut pixels);
@@ -100,7 +110,7 @@ pub(super) fn small(image: &RgbImage) -> RgbImage {
 
 /// A frame made ready for the search. The buffers are reused from frame to frame.
 #[derive(Debug, Default)]
-pub(super) struct Grid {
+pub(in crate::detect) struct Grid {
     pub width: usize,
     pub height: usize,
     row: Vec<u32>,
@@ -112,7 +122,7 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Takes a new frame.
-    pub(super) fn load(&mut self, image: &RgbImage, palette: &Palette) {
+    pub(in crate::detect) fn load(&mut self, image: &RgbImage, palette: &Palette) {
         let size = grid_size(image.width(), image.height(), PIXELS);
         (self.width, self.height) = size;
         shrink(image, size, &mut self.row, &mut self.pixels);
@@ -139,7 +149,7 @@ impl Grid {
 
     /// The amount of each palette colour above row `y` between two columns, in parts.
     #[inline]
-    pub(super) fn above(&self, y: i32, left: i32, right: i32) -> [f32; COLOURS] {
+    pub(in crate::detect) fn above(&self, y: i32, left: i32, right: i32) -> [f32; COLOURS] {
         let at = |x: i32| {
             let begin = (y as usize * (self.width + 1) + x as usize) * COLOURS;
             &self.sums[begin..begin + COLOURS]
@@ -148,15 +158,21 @@ impl Grid {
         std::array::from_fn(|k| r[k] - l[k])
     }
 
+    /// The amount of each palette colour in a window, in parts.
+    pub(in crate::detect) fn histogram(&self, w: Window) -> [f32; COLOURS] {
+        let (above, below) = (self.above(w.top, w.left, w.right), self.above(w.bottom, w.left, w.right));
+        std::array::from_fn(|k| below[k] - above[k])
+    }
+
     /// The window that covers the whole picture.
-    pub(super) fn full(&self) -> Window {
+    pub(in crate::detect) fn full(&self) -> Window {
         Window { left: 0, top: 0, right: self.width as i32, bottom: self.height as i32 }
     }
 }
 
 /// Sums of one number a pixel over any rectangle.
 #[derive(Debug, Default)]
-pub(super) struct Map {
+pub(in crate::detect) struct Map {
     width: usize,
     pub values: Vec<u32>,
     sums: Vec<u32>,
@@ -164,7 +180,7 @@ pub(super) struct Map {
 
 impl Map {
     /// Takes the strength of each palette colour, 0..=255, and gives each pixel its blend of them.
-    pub(super) fn load(&mut self, grid: &Grid, strength: &[u8; COLOURS]) {
+    pub(in crate::detect) fn load(&mut self, grid: &Grid, strength: &[u8; COLOURS]) {
         self.width = grid.width;
         self.values.clear();
         self.values.extend(grid.blends.iter().map(|b| {
@@ -188,7 +204,7 @@ impl Map {
 
     /// The sum over a window, as a ratio of its highest possible value times the number of pixels.
     #[inline]
-    pub(super) fn sum(&self, w: Window) -> f32 {
+    pub(in crate::detect) fn sum(&self, w: Window) -> f32 {
         let at = |x: i32, y: i32| self.sums[y as usize * (self.width + 1) + x as usize];
         let sum = at(w.right, w.bottom) + at(w.left, w.top) - at(w.left, w.bottom) - at(w.right, w.top);
         sum as f32 * (1.0 / (255.0 * 16.0))

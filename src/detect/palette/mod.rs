@@ -23,7 +23,7 @@
 //! | another pose than the references' | lying, a face alone | a reference in that pose |
 //! | too small | below about 12 % of the frame's height | nothing; by design not found |
 //! | another costume | a coat in winter | a reference in that costume |
-//! | twice in a frame | mirrors, clones | [`PaletteDetector::max_per_frame`] |
+//! | twice in a frame | mirrors, clones | [`PaletteOptions::max_per_frame`] |
 //!
 //! Characters that the frame's lower edge cuts are found from references of the whole figure.
 //!
@@ -36,9 +36,11 @@
 //! orders the boxes of a film; it is not a probability measured on labels.
 
 mod calibrate;
-mod colours;
-mod grid;
+pub(in crate::detect) mod colours;
+pub(in crate::detect) mod grid;
 mod mask;
+mod options;
+pub(in crate::detect) mod propose;
 mod reference;
 mod search;
 
@@ -52,12 +54,12 @@ use futures::StreamExt;
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
-pub use self::reference::Reference;
+pub use self::{options::PaletteOptions, reference::Reference};
 use self::{
     calibrate::Observation,
     colours::{COLOURS, Lab, Palette, Random, scaled_lab},
     grid::Window,
-    reference::{Model, Small},
+    reference::{Model, Pictures, Small},
     search::{Candidate, Workspace},
 };
 use super::CharacterDetector;
@@ -68,7 +70,7 @@ use crate::{
 };
 
 /// Version of the algorithm and its constants. Any change of either that changes answers changes this.
-const MODEL: &str = "palette-v1";
+const MODEL: &str = "palette-v2";
 
 /// Pixels of the film from which its palette is learned, about.
 const FILM_SAMPLES: usize = 20_000;
@@ -99,11 +101,9 @@ const SPARE: usize = 3;
 #[derive(Clone)]
 pub struct PaletteDetector {
     names: Arc<[String]>,
-    cast: Arc<[Vec<Small>]>,
+    cast: Arc<[Pictures]>,
     references_hash: [u8; 32],
-    learn_frames: usize,
-    max_per_frame: usize,
-    seed: u64,
+    options: PaletteOptions,
     fitted: Option<Arc<Fitted>>,
 }
 
@@ -121,9 +121,7 @@ impl fmt::Debug for PaletteDetector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PaletteDetector")
             .field("names", &self.names)
-            .field("learn_frames", &self.learn_frames)
-            .field("max_per_frame", &self.max_per_frame)
-            .field("seed", &self.seed)
+            .field("options", &self.options)
             .field("learned", &self.fitted.is_some())
             .finish_non_exhaustive()
     }
@@ -132,66 +130,64 @@ impl fmt::Debug for PaletteDetector {
 impl PaletteDetector {
     /// A detector for the characters of the reference pictures: one to five pictures a character are enough, and
     /// each may have its own light, pose or costume. Pictures of one character need not follow each other.
+    /// [Negative](Reference::not) pictures show what is taken for the character and is not.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput), with the character and the number of the picture, for no
-    /// references at all, a character without a name, a picture with a side below 16 pixels (inside its mask), and
-    /// a fully transparent one.
+    /// references at all, a character without a name or with negative pictures alone, a picture with a side below
+    /// 16 pixels (inside its mask), and a fully transparent one.
     pub fn new(references: Vec<Reference>) -> Result<Self> {
         if references.is_empty() {
             return Err(refused("the palette detector needs a reference picture of at least one character"));
         }
         let mut names: Vec<String> = Vec::new();
-        let mut cast: Vec<Vec<Small>> = Vec::new();
+        let mut cast: Vec<Pictures> = Vec::new();
         let mut hash = Sha256::new();
-        for Reference { character, image } in references {
+        for Reference { character, image, negative } in references {
             if character.trim().is_empty() {
                 return Err(refused("a reference picture has no character's name"));
             }
             let who = names.iter().position(|n| *n == character).unwrap_or_else(|| {
                 names.push(character.clone());
-                cast.push(Vec::new());
+                cast.push(Pictures::default());
                 names.len() - 1
             });
-            let place = format!("reference picture {} of {character:?}", cast[who].len() + 1);
-            cast[who].push(Small::new(&image, &place)?);
+            let (list, kind) = match negative {
+                false => (&mut cast[who].own, "reference picture"),
+                true => (&mut cast[who].not, "negative picture"),
+            };
+            let place = format!("{kind} {} of {character:?}", list.len() + 1);
+            list.push(Small::new(&image, &place)?);
             hash.update((character.len() as u64).to_le_bytes());
             hash.update(character.as_bytes());
+            hash.update([u8::from(negative)]);
             hash.update(image.width().to_le_bytes());
             hash.update(image.height().to_le_bytes());
             hash.update(image.as_raw());
+        }
+        if let Some(who) = cast.iter().position(|pictures| pictures.own.is_empty()) {
+            return Err(refused(&format!(
+                "{:?} has negative pictures alone; add a reference picture that shows the character",
+                names[who]
+            )));
         }
         Ok(Self {
             names: names.into(),
             cast: cast.into(),
             references_hash: hash.finalize().into(),
-            learn_frames: 200,
-            max_per_frame: 1,
-            seed: 1,
+            options: PaletteOptions::default(),
             fitted: None,
         })
     }
 
-    /// From how many frames, spread evenly over the film, to learn; 200 unless set, at least 1. Shorter films give
-    /// as many as they have. Call before [`learn`](CharacterDetector::learn).
-    #[must_use]
-    pub fn learn_frames(mut self, frames: usize) -> Self {
-        self.learn_frames = frames.max(1);
-        self
-    }
-
-    /// How often a character may be named in one frame; 1 unless set. Higher for mirrors and clones.
-    #[must_use]
-    pub fn max_per_frame(mut self, boxes: usize) -> Self {
-        self.max_per_frame = boxes.max(1);
-        self
-    }
-
-    /// Start of the random numbers by which pixels are sampled; 1 unless set. Equal seeds give equal answers.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    /// With other settings than the defaults. Call before [`learn`](CharacterDetector::learn).
+    ///
+    /// # Errors
+    /// As [`PaletteOptions::validate`].
+    pub fn options(mut self, options: PaletteOptions) -> Result<Self> {
+        options.validate()?;
+        self.options = options;
+        Ok(self)
     }
 
     /// The names of the characters, in the order of the references.
@@ -204,7 +200,7 @@ impl PaletteDetector {
         if film.is_empty() {
             return Err(refused("the film gave no picture to learn from"));
         }
-        let mut random = Random(self.seed);
+        let mut random = Random(self.options.seed);
         let mut pick = |pixels: &[[u8; 3]]| pixels[random.next() as usize % pixels.len()];
         let share = (FILM_SAMPLES / film.len()).max(60);
         let mut pixels: Vec<[u8; 3]> = Vec::with_capacity(share * film.len());
@@ -215,11 +211,11 @@ impl PaletteDetector {
         // The characters' own colours have their place in the palette, however rare they are in the film.
         let mut samples: Vec<Lab> = pixels.iter().map(|&p| scaled_lab(p)).collect();
         let share = (FILM_SAMPLES * 3 / 10 / self.cast.len()).max(200);
-        for smalls in self.cast.iter() {
-            let own: Vec<[u8; 3]> = smalls.iter().flat_map(Small::own_pixels).collect();
+        for pictures in self.cast.iter() {
+            let own: Vec<[u8; 3]> = pictures.own.iter().flat_map(Small::own_pixels).collect();
             samples.extend((0..share).map(|_| scaled_lab(pick(&own))));
         }
-        let palette = Palette::learn(&samples, self.seed);
+        let palette = Palette::learn(&samples, self.options.seed);
         let mut shares = [0.0_f32; COLOURS];
         for &pixel in &pixels {
             let blend = palette.blend(pixel);
@@ -258,17 +254,20 @@ impl PaletteDetector {
     fn answer(&self, fitted: &Fitted, workspace: &mut Workspace, frame: &Frame) -> Vec<Detection> {
         workspace.load(&frame.image, &fitted.palette);
         let mut claims: Vec<Claim> = Vec::new();
-        for (who, (model, &threshold)) in fitted.models.iter().zip(&fitted.thresholds).enumerate() {
-            let found = workspace.search(model, self.max_per_frame + SPARE);
+        for (who, &threshold) in fitted.thresholds.iter().enumerate() {
+            let found = workspace.search(&fitted.models[who], self.options.max_per_frame + SPARE);
             let scores = scores(&found);
-            claims.extend(found.iter().enumerate().filter_map(|(place, candidate)| {
-                let evidence = calibrate::evidence(&scores, place)?;
+            for (place, &Candidate { window, .. }) in found.iter().enumerate() {
+                let Some(evidence) = calibrate::evidence(&scores, place) else { continue };
+                let Some(lead) = lead(workspace, &fitted.models, who, window) else { continue };
+                let evidence = evidence + NAMING * lead.min(0.0);
                 let confidence = calibrate::confidence(evidence, threshold);
-                Some(Claim { who, window: candidate.window, evidence, confidence, rival: None })
-            }));
+                claims.push(Claim { who, window, evidence, confidence, rival: None });
+            }
         }
         let full = workspace.grid.full();
-        settle(claims, self.max_per_frame).iter().filter_map(|claim| self.detection(claim, full)).collect()
+        let settled = settle(claims, self.options.max_per_frame);
+        settled.iter().filter_map(|claim| self.detection(claim, full)).collect()
     }
 
     /// What a claim amounts to: a named box, an unsure one, or nothing.
@@ -286,8 +285,8 @@ impl PaletteDetector {
         let own = (claim.who, claim.confidence);
         let (character, alternatives) = match claim.rival {
             Some(rival) => (None, vec![alternative(own), alternative(rival)]),
-            None if claim.confidence >= 0.5 => (Some(self.names[claim.who].clone()), Vec::new()),
-            None if claim.confidence >= UNSURE => (None, vec![alternative(own)]),
+            None if claim.confidence >= self.options.named_from => (Some(self.names[claim.who].clone()), Vec::new()),
+            None if claim.confidence >= self.options.unsure_from => (None, vec![alternative(own)]),
             None => return None,
         };
         Some(Detection {
@@ -311,8 +310,20 @@ fn refused(message: &str) -> Error {
     Error::invalid(message).at(Stage::Detect)
 }
 
-/// Confidence from which a box is worth reporting without a name.
-const UNSURE: f32 = 0.3;
+/// By how much a place resembles the character more than anybody else of the cast; below 0 if somebody else more.
+/// `None` where it resembles a negative picture of the character more than the character.
+fn lead(workspace: &Workspace, models: &[Model], who: usize, window: Window) -> Option<f32> {
+    let own = workspace.resemblance(&models[who], &models[who].looks, window);
+    if own <= workspace.resemblance(&models[who], &models[who].not, window) {
+        return None;
+    }
+    let others = models.iter().enumerate().filter(|(other, _)| *other != who);
+    let best = others.map(|(_, m)| workspace.resemblance(m, &m.looks, window)).fold(0.0, f32::max);
+    Some(own - best)
+}
+
+/// How much evidence it costs when a place resembles somebody else more, a unit of resemblance.
+const NAMING: f32 = 3.0;
 
 /// Difference of evidence below which two names for one box are too close to choose.
 const CLOSE: f32 = 0.05;
@@ -361,7 +372,11 @@ impl CharacterDetector for PaletteDetector {
     fn info(&self) -> ProviderInfo {
         let mut hash = Sha256::new();
         hash.update(self.references_hash);
-        for setting in [self.learn_frames as u64, self.max_per_frame as u64, self.seed] {
+        let PaletteOptions { learn_frames, max_per_frame, named_from, unsure_from, seed } = self.options;
+        for setting in [learn_frames as u64, max_per_frame as u64, seed] {
+            hash.update(setting.to_le_bytes());
+        }
+        for setting in [named_from, unsure_from] {
             hash.update(setting.to_le_bytes());
         }
         if let Some(fitted) = &self.fitted {
@@ -405,10 +420,10 @@ impl CharacterDetector for PaletteDetector {
     async fn learn(&self, film: &dyn FrameSource) -> Result<Option<Arc<dyn CharacterDetector>>> {
         let length = film.probe().await?.duration.filter(|d| !d.is_zero());
         let sampling = match length {
-            Some(d) => Sampling::every_secs((d.as_secs_f64() / self.learn_frames as f64).clamp(1e-3, 1e5))?,
+            Some(d) => Sampling::every_secs((d.as_secs_f64() / self.options.learn_frames as f64).clamp(1e-3, 1e5))?,
             None => Sampling::keyframes(),
         };
-        let mut frames = film.frames(&sampling.limit(self.learn_frames as u64).max_side(LEARN_SIDE));
+        let mut frames = film.frames(&sampling.limit(self.options.learn_frames as u64).max_side(LEARN_SIDE));
         let mut pictures: Vec<RgbImage> = Vec::new();
         while let Some(frame) = frames.next().await {
             match frame {

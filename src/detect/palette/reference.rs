@@ -41,13 +41,30 @@ pub struct Reference {
     pub character: String,
     /// The picture.
     pub image: RgbaImage,
+    /// Whether it shows what is taken for the character and is not.
+    pub negative: bool,
 }
 
 impl Reference {
     /// A reference picture of a character.
     pub fn new(character: impl Into<String>, image: RgbaImage) -> Self {
-        Self { character: character.into(), image }
+        Self { character: character.into(), image, negative: false }
     }
+
+    /// A picture of something or somebody that is taken for a character and is not. Where a place resembles it
+    /// more than the character, the character is not named.
+    pub fn not(character: impl Into<String>, image: RgbaImage) -> Self {
+        Self { character: character.into(), image, negative: true }
+    }
+}
+
+/// The reference pictures of one character.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pictures {
+    /// Those that show the character.
+    pub own: Vec<Small>,
+    /// Those that show what is taken for the character.
+    pub not: Vec<Small>,
 }
 
 /// A reference picture made small.
@@ -192,8 +209,14 @@ pub(super) struct Look {
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     pub looks: Vec<Look>,
+    /// How what is taken for the character looks.
+    pub not: Vec<Look>,
     /// How much each colour counts: rare colours of the film count more.
     pub weight: [f32; COLOURS],
+    /// How much of each colour the character has, over all its references; adds up to 1.
+    pub own: [f32; COLOURS],
+    /// How much of each colour the film has; adds up to 1.
+    pub film: [f32; COLOURS],
     /// How strongly each colour speaks for the character, 0..=255.
     pub strength: [u8; COLOURS],
     /// Lowest and highest width over height of the references.
@@ -201,9 +224,9 @@ pub(super) struct Model {
 }
 
 /// The models of all characters. `film` is the share of each palette colour in the film.
-pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOURS]) -> Vec<Model> {
+pub(super) fn models(cast: &[Pictures], palette: &Palette, film: &[f32; COLOURS]) -> Vec<Model> {
     let parts: Vec<Vec<Foreground>> =
-        cast.iter().map(|smalls| smalls.iter().map(|s| s.foreground(palette, film)).collect()).collect();
+        cast.iter().map(|who| who.own.iter().map(|s| s.foreground(palette, film)).collect()).collect();
     // What each character is made of, on average.
     let own: Vec<[f32; COLOURS]> = parts
         .iter()
@@ -221,7 +244,7 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
     let weight = std::array::from_fn(|k| 1.0 / (film[k] + RARE).sqrt());
     cast.iter()
         .enumerate()
-        .map(|(who, smalls)| {
+        .map(|(who, Pictures { own: smalls, not })| {
             let others = (own.len() - 1).max(1) as f32;
             let strength: [u8; COLOURS] = std::array::from_fn(|k| {
                 // Each reference may show another light or costume: the one that holds most of the colour counts.
@@ -232,20 +255,16 @@ pub(super) fn models(cast: &[Vec<Small>], palette: &Palette, film: &[f32; COLOUR
                 let ratio = mine / (film[k] + 0.5 * other + RARE);
                 (ratio / STRONG * 255.0).clamp(0.0, 255.0).round() as u8
             });
-            let looks = smalls
-                .iter()
-                .zip(&parts[who])
-                .flat_map(|(small, foreground)| {
-                    [1.0]
-                        .into_iter()
-                        .chain(CUTS)
-                        .map(|share| look(small, share, foreground, &weight))
-                })
-                .collect();
+            let looks_of = |(small, foreground): (&Small, &Foreground)| -> Vec<Look> {
+                let shares = [1.0].into_iter().chain(CUTS);
+                shares.map(|share| look(small, share, foreground, &weight)).collect()
+            };
+            let looks = smalls.iter().zip(&parts[who]).flat_map(looks_of).collect();
+            let not = not.iter().flat_map(|s| looks_of((s, &s.foreground(palette, film)))).collect();
             let aspects = smalls
                 .iter()
                 .fold((f32::INFINITY, 0.0_f32), |(low, high), s| (low.min(s.aspect), high.max(s.aspect)));
-            Model { looks, weight, strength, aspects }
+            Model { looks, not, weight, own: own[who], film: *film, strength, aspects }
         })
         .collect()
 }

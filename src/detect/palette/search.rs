@@ -5,7 +5,8 @@ use image::RgbImage;
 use super::{
     colours::{COLOURS, PARTS, Palette},
     grid::{Grid, Map, Window},
-    reference::{BANDS, CUTS, Model},
+    propose::Proposer,
+    reference::{BANDS, CUTS, Look, Model},
 };
 
 /// A place with its score. Higher is likelier; scores of different characters do not compare.
@@ -40,14 +41,25 @@ const PROMISING: f32 = 0.1;
 /// Windows from which the refinement starts, beside those from patches of colour.
 const SEEDS: usize = 8;
 
+/// Proposals from which the refinement starts.
+const PROPOSALS: usize = 6;
+
 /// Penalty, a unit of broken limits, that leads the refinement back inside them.
 const PENALTY: f32 = 2.0;
+
+/// Share from which a colour around a place counts.
+const NEAR: f32 = 0.004;
 
 /// Buffers of one search, reused from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     pub grid: Grid,
     map: Map,
+    /// As `map`, but against the surroundings of one candidate.
+    near: Map,
+    proposer: Proposer,
+    /// Boxes around whatever stands out in the frame.
+    proposals: Vec<Window>,
     windows: Vec<Candidate>,
     seeds: Vec<Window>,
     seen: Vec<u8>,
@@ -58,6 +70,8 @@ impl Workspace {
     /// Takes a frame.
     pub(super) fn load(&mut self, image: &RgbImage, palette: &Palette) {
         self.grid.load(image, palette);
+        self.proposals.clear();
+        self.proposer.propose(&self.grid, palette, &mut self.proposals);
     }
 
     /// The likeliest places of a character, best first, without overlaps. At most `most`.
@@ -75,6 +89,14 @@ impl Workspace {
                 self.seeds.push(candidate.window);
             }
         }
+        self.windows.clear();
+        self.windows.extend(self.proposals.iter().filter(|w| !is_thin(**w)).filter_map(|&window| {
+            let contrast = scorer.contrast(window);
+            let score = scorer.score(window, contrast) - PENALTY * scorer.excess(window);
+            (contrast >= PROMISING).then_some(Candidate { window, score })
+        }));
+        self.windows.sort_unstable_by(better);
+        self.seeds.extend(self.windows.iter().take(PROPOSALS).map(|c| c.window));
         components(&self.grid, &self.map, &mut self.seen, &mut self.stack, &mut self.seeds);
         let mut found: Vec<Candidate> = self.seeds.iter().map(|&seed| scorer.refine(seed)).collect();
         found.retain(|c| !is_thin(c.window) && scorer.excess(c.window) <= 0.0);
@@ -89,8 +111,55 @@ impl Workspace {
                 apart.push(candidate);
             }
         }
+        for candidate in &mut apart {
+            let strength = near_strength(&self.grid, model, candidate.window);
+            self.near.load(&self.grid, &strength);
+            let scorer = Scorer { grid: &self.grid, map: &self.near, model };
+            let tight = scorer.refine(candidate.window).window;
+            if tight.iou(candidate.window) > 0.3 && !is_thin(tight) && scorer.excess(tight) <= 0.0 {
+                candidate.window = tight;
+            }
+        }
         apart
     }
+
+    /// What a window and the best fitting look share, of all that either has: band by band, 0..1. Looks of all
+    /// characters are measured alike.
+    pub(super) fn resemblance(&self, model: &Model, looks: &[Look], window: Window) -> f32 {
+        if is_thin(window) {
+            return 0.0;
+        }
+        let bands = bands(&self.grid, &model.weight, window);
+        let all: f32 = bands.iter().flatten().sum();
+        visible(looks, &self.grid, window)
+            .map(|look| {
+                let shared = shared(&bands, &look.bands);
+                shared / (all + 1.0 / look.scale - shared).max(1e-6)
+            })
+            .fold(0.0, f32::max)
+    }
+}
+
+/// How strongly each colour speaks for the character at one place, 0..=255: against what stands around it there.
+fn near_strength(grid: &Grid, model: &Model, w: Window) -> [u8; COLOURS] {
+    let (dx, dy) = (w.width() * 3 / 4 + 2, w.height() / 2 + 2);
+    let outer = Window {
+        left: (w.left - dx).max(0),
+        top: (w.top - dy).max(0),
+        right: (w.right + dx).min(grid.width as i32),
+        bottom: (w.bottom + dy).min(grid.height as i32),
+    };
+    let inside = grid.histogram(w);
+    let mut around = grid.histogram(outer);
+    let area = (outer.area() - w.area()).max(1.0) * f32::from(PARTS);
+    for (a, i) in around.iter_mut().zip(&inside) {
+        *a = (*a - i) / area;
+    }
+    std::array::from_fn(|k| {
+        let own = model.own[k];
+        let other = around[k] + 0.3 * model.film[k] + NEAR;
+        (255.0 * own / (own + other)).round() as u8
+    })
 }
 
 /// Best first; equal scores in the order of their places, so that the order never depends on chance.
@@ -206,32 +275,10 @@ impl Scorer<'_> {
 
     /// Band-wise histogram intersection with the best fitting look, 0..1.
     fn likeness(&self, w: Window) -> f32 {
-        const LANES: usize = 16;
-        let unit = 1.0 / (w.area() * f32::from(PARTS));
-        let mut bands = [[0.0_f32; COLOURS]; BANDS];
-        let mut above = self.grid.above(w.top, w.left, w.right);
-        for (b, band) in bands.iter_mut().enumerate() {
-            let y = w.top + w.height() * (b as i32 + 1) / BANDS as i32;
-            let next = self.grid.above(y, w.left, w.right);
-            for k in 0..COLOURS {
-                band[k] = (next[k] - above[k]) * (unit * self.model.weight[k]);
-            }
-            above = next;
-        }
-        let mut best = 0.0_f32;
-        let at_bottom = w.bottom >= self.grid.height as i32;
-        for look in self.model.looks.iter().filter(|look| at_bottom || !look.cut) {
-            let mut lanes = [0.0_f32; LANES];
-            for (band, wanted) in bands.iter().zip(&look.bands) {
-                for (h, r) in band.chunks_exact(LANES).zip(wanted.chunks_exact(LANES)) {
-                    for ((lane, &h), &r) in lanes.iter_mut().zip(h).zip(r) {
-                        *lane += if h < r { h } else { r };
-                    }
-                }
-            }
-            best = best.max(lanes.iter().sum::<f32>() * look.scale);
-        }
-        best
+        let bands = bands(self.grid, &self.model.weight, w);
+        visible(&self.model.looks, self.grid, w)
+            .map(|look| shared(&bands, &look.bands) * look.scale)
+            .fold(0.0, f32::max)
     }
 
     /// By how much a window breaks the limits of size and proportions; 0 if it keeps them.
@@ -296,6 +343,42 @@ impl Scorer<'_> {
         }
         best
     }
+}
+
+/// The looks that a window can have: only the frame's lower edge cuts a character.
+fn visible<'a>(looks: &'a [Look], grid: &Grid, w: Window) -> impl Iterator<Item = &'a Look> + use<'a> {
+    let at_bottom = w.bottom >= grid.height as i32;
+    looks.iter().filter(move |look| at_bottom || !look.cut)
+}
+
+/// For each band of a window, the share of the window that each colour covers, times the colour's weight.
+fn bands(grid: &Grid, weight: &[f32; COLOURS], w: Window) -> [[f32; COLOURS]; BANDS] {
+    let unit = 1.0 / (w.area() * f32::from(PARTS));
+    let mut bands = [[0.0_f32; COLOURS]; BANDS];
+    let mut above = grid.above(w.top, w.left, w.right);
+    for (b, band) in bands.iter_mut().enumerate() {
+        let y = w.top + w.height() * (b as i32 + 1) / BANDS as i32;
+        let next = grid.above(y, w.left, w.right);
+        for k in 0..COLOURS {
+            band[k] = (next[k] - above[k]) * (unit * weight[k]);
+        }
+        above = next;
+    }
+    bands
+}
+
+/// The intersection of two band-wise histograms.
+fn shared(bands: &[[f32; COLOURS]; BANDS], wanted: &[[f32; COLOURS]; BANDS]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0_f32; LANES];
+    for (band, wanted) in bands.iter().zip(wanted) {
+        for (h, r) in band.chunks_exact(LANES).zip(wanted.chunks_exact(LANES)) {
+            for ((lane, &h), &r) in lanes.iter_mut().zip(h).zip(r) {
+                *lane += if h < r { h } else { r };
+            }
+        }
+    }
+    lanes.iter().sum()
 }
 
 /// Adds the boxes of connected patches of the character's colours, at four levels of strength.

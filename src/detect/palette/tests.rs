@@ -258,11 +258,33 @@ fn bad_references_are_refused_by_name() {
 #[test]
 fn settings_and_pixels_tell_detectors_apart() {
     let plain = PaletteDetector::new(cast()).unwrap();
+    let with = |options| plain.clone().options(options).unwrap().info();
     assert_eq!(plain.info(), PaletteDetector::new(cast()).unwrap().info());
-    assert_ne!(plain.info(), plain.clone().max_per_frame(2).info());
-    assert_ne!(plain.info(), plain.clone().seed(2).info());
+    assert_ne!(plain.info(), with(PaletteOptions { max_per_frame: 2, ..PaletteOptions::default() }));
+    assert_ne!(plain.info(), with(PaletteOptions { seed: 2, ..PaletteOptions::default() }));
     let mut other = cast();
     other[1].image.put_pixel(0, 0, Rgba([1, 2, 3, 255]));
     assert_ne!(plain.info(), PaletteDetector::new(other).unwrap().info());
     assert!((2..=16).contains(&plain.info().max_batch));
+}
+
+#[tokio::test]
+async fn what_is_not_the_character_is_not_named_for_her() {
+    // A stranger with Ana's shirt and hair passes; the picture of a mistake keeps her from being named.
+    let stranger = [[90, 50, 20], [90, 60, 50], [200, 30, 40], [240, 240, 240]];
+    let mut scenes = scenes();
+    for (i, scene) in scenes.iter_mut().enumerate().filter(|(i, _)| i % 4 == 3) {
+        scene.1.push((stranger, "Stranger", place(0.3 + i as f32 * 0.01, 0.25, 0.6)));
+    }
+    let frames = frames(&scenes);
+    let mut references = cast();
+    references.push(Reference { negative: true, ..reference("Ana", stranger) });
+    let detector = learned(references, &frames).await;
+    for (found, (_, figures)) in detector.detect(&frames).await.unwrap().iter().zip(&scenes) {
+        let anas = named(found).iter().filter(|d| d.character.as_deref() == Some("Ana")).count();
+        let expected = figures.iter().filter(|(_, name, _)| *name == "Ana").count();
+        assert_eq!(anas, expected, "{found:?}");
+    }
+    let alone = vec![Reference { negative: true, ..reference("Ana", ANA) }];
+    assert!(PaletteDetector::new(alone).unwrap_err().to_string().contains("negative pictures alone"));
 }
