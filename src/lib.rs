@@ -26,7 +26,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod caption;
-mod cast;
+pub mod cast;
 pub mod config;
 pub mod crop;
 pub mod dataset;

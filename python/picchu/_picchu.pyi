@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "Index",
     "Join",
     "__version__",
+    "add_reference",
     "calibrate",
     "check_crop",
     "check_sampling",
@@ -34,6 +36,7 @@ __all__ = [
     "select",
     "split",
     "stats",
+    "suggest_cast",
     "validate",
 ]
 
@@ -178,3 +181,7 @@ def stats(dataset: _Path) -> tuple[str, str]: ...
 def validate(
     dataset: _Path, trainer: str | None = None, images: bool = False, fix_at_ms: int | None = None
 ) -> tuple[str, int]: ...
+def add_reference(
+    cast: _Path, name: str, film: _Path, at: float, box: tuple[float, float, float, float], negative: bool
+) -> None: ...
+def suggest_cast(film: _Path, out: _Path, groups: int, frames: int, pictures: int) -> Path: ...

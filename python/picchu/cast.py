@@ -22,12 +22,14 @@ class Character:
         name: The name that captions use. Unique in its cast.
         description: The fixed looks, in words. Captions name the character and leave these out.
         references: Pictures that show the character alone, tightly cut: one to five.
+        negatives: Pictures of what was taken for the character and is not (``not`` in a cast file).
         labels: General labels that a label detector may give this character, for example ``"Person"``.
     """
 
     name: str
     description: str = ""
     references: tuple[Path, ...] = ()
+    negatives: tuple[Path, ...] = ()
     labels: tuple[str, ...] = ()
 
     def __init__(
@@ -36,11 +38,13 @@ class Character:
         *,
         description: str = "",
         references: Iterable[str | os.PathLike[str]] = (),
+        negatives: Iterable[str | os.PathLike[str]] = (),
         labels: Iterable[str] = (),
     ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "description", description)
         object.__setattr__(self, "references", tuple(Path(path) for path in references))
+        object.__setattr__(self, "negatives", tuple(Path(path) for path in negatives))
         object.__setattr__(self, "labels", tuple(labels))
 
 
@@ -72,10 +76,43 @@ class Cast:
                 entry["name"],
                 description=entry["description"],
                 references=entry["references"],
+                negatives=entry.get("not", ()),
                 labels=entry["labels"],
             )
             for entry in fields["characters"]
         )
+
+    @classmethod
+    def add_reference(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        name: str,
+        film: str | os.PathLike[str],
+        at: float,
+        box: tuple[float, float, float, float],
+        negative: bool = False,
+    ) -> Cast:
+        """Cuts a reference picture from a film, puts it beside the cast file and names it there.
+
+        Args:
+            path: The cast file; made if there is none.
+            name: The character's name; a new one is added.
+            film: A video file, or a folder of pictures.
+            at: When, in seconds.
+            box: Left, top, width and height, tightly around the character: ratios of the frame if all lie in
+                0 to 1, else pixels.
+            negative: Whether it shows what is taken for the character and is not.
+
+        Returns:
+            The cast as the file now says.
+
+        Raises:
+            NotFound: If there is no such film.
+            InvalidInput: For a time outside the film, a box that leaves the frame, a wrong name.
+        """
+        _picchu.add_reference(Path(path), name, Path(film), float(at), box, negative)
+        return cls.load(path)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +139,7 @@ class Cast:
                     "name": character.name,
                     "description": character.description,
                     "references": [str(path) for path in character.references],
+                    "not": [str(path) for path in character.negatives],
                     "labels": list(character.labels),
                 }
                 for character in self.characters

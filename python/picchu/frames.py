@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from picchu import _picchu, display
 from picchu._picchu import Frame
+from picchu.cast import Cast
 from picchu.exceptions import DecodeError, Gap, GapWarning, InvalidInput
 from picchu.pipeline import Plan, Stages
 from picchu.sampling import Every, Sampling
@@ -168,6 +169,29 @@ class Film(Stages):
         [(0.0, None), (3.5, 'cut'), (6.5, 'dissolve')]
         """
         return shots_of(json.loads(self._native.analyse()))
+
+    def suggest_cast(
+        self, path: str | os.PathLike[str], *, groups: int = 8, frames: int = 96, pictures: int = 5
+    ) -> Cast:
+        """Looks for whoever comes again and again in the film, without any reference.
+
+        Writes pictures, a page to look at (``cast.html``) and ``cast.toml`` into a folder. Give the groups that
+        show a character a name there, and delete the others.
+
+        Args:
+            path: The folder; made if it does not exist.
+            groups: At most so many groups.
+            frames: In how many frames, spread over the film, to look.
+            pictures: At most so many pictures of each group.
+
+        Returns:
+            The draft, with made-up names.
+
+        Raises:
+            AlreadyExists: If the folder has a ``cast.toml``: it may hold names by now.
+            InvalidInput: If nobody comes again, for options out of range, and for what is not a film.
+        """
+        return Cast.load(_picchu.suggest_cast(self._path, Path(path), groups, frames, pictures))
 
     def _plan(self) -> Plan:
         return Plan(self)

@@ -25,23 +25,51 @@ class PaletteDetector:
 
     Args:
         cast: Who to look for: a `Cast`, or the path of a cast file.
+        learn_frames: From how many frames, spread over the film, to learn; 200 by default.
+        max_per_frame: How often a character may be named in one frame; 1 by default, higher for mirrors.
+        named_from: Confidence from which a box is named; 0.5, the film's own threshold, by default.
+        unsure_from: Confidence from which a box is reported as unsure; 0.3 by default.
+        seed: Start of the random numbers by which pixels are sampled.
 
     Raises:
         NotFound: If the cast file does not exist.
-        InvalidInput: If it is not a cast.
+        InvalidInput: If it is not a cast. Options out of range are refused when the plan is explained or run.
+
+    >>> picchu.local.PaletteDetector("cast.toml", max_per_frame=2)
+    PaletteDetector(Nilo, Wara, max_per_frame=2)
     """
 
     cast: Cast
+    options: tuple[tuple[str, int | float], ...]
 
-    def __init__(self, cast: Cast | str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        cast: Cast | str | os.PathLike[str],
+        *,
+        learn_frames: int | None = None,
+        max_per_frame: int | None = None,
+        named_from: float | None = None,
+        unsure_from: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        given: dict[str, int | float | None] = {
+            "learn_frames": learn_frames,
+            "max_per_frame": max_per_frame,
+            "named_from": named_from,
+            "unsure_from": unsure_from,
+            "seed": seed,
+        }
         object.__setattr__(self, "cast", cast if isinstance(cast, Cast) else Cast.load(cast))
+        options = tuple((name, value) for name, value in given.items() if value is not None)
+        object.__setattr__(self, "options", options)
 
     def to_dict(self) -> dict[str, Any]:
         """As the native module reads it."""
-        return {"palette": {}}
+        return {"palette": dict(self.options)}
 
     def __repr__(self) -> str:
-        return f"PaletteDetector({', '.join(self.cast.names)})"
+        options = [f"{name}={value!r}" for name, value in self.options]
+        return f"PaletteDetector({', '.join([*self.cast.names, *options])})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

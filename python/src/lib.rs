@@ -6,6 +6,7 @@
 //! Two rules keep the interpreter safe: threads that Rust starts never attach to Python, and every wait goes
 //! through one of the two doors in `runtime.rs`.
 
+mod cast;
 mod curate;
 mod dataset;
 mod dedupe;
@@ -20,6 +21,8 @@ mod sampling;
 mod _picchu {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::cast::{add_reference, suggest_cast};
     #[pymodule_export]
     use super::curate::{export, lineage, merge, recut, split, stats, validate};
     #[pymodule_export]

@@ -16,7 +16,7 @@ use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{FrameSource, Sampling},
     store::{PutMode, slug, write_file},
-    types::{BoundingBox, Cast, Frame, PixelRect},
+    types::{BoundingBox, Cast, Character, Frame, PixelRect},
 };
 
 /// Shortest allowed side of a reference picture, in pixels.
@@ -48,7 +48,9 @@ impl Region {
     pub fn new(numbers: [f64; 4]) -> std::result::Result<Self, String> {
         let [left, top, width, height] = numbers;
         if !(width > 0.0 && height > 0.0 && left >= 0.0 && top >= 0.0) {
-            return Err(format!("the box {left},{top},{width},{height} has no area, or begins outside the frame"));
+            return Err(format!(
+                "the box {left},{top},{width},{height} has no area, or begins outside the frame"
+            ));
         }
         if numbers.iter().all(|v| *v <= 1.0) {
             let [left, top, width, height] = numbers.map(|v| v as f32);
@@ -125,7 +127,8 @@ impl Cast {
         cutting: &Cutting,
     ) -> Result<PathBuf> {
         let path = path.as_ref();
-        let named = Self { characters: vec![crate::types::Character { name: cutting.name.clone(), ..Default::default() }] };
+        let character = Character { name: cutting.name.clone(), ..Character::default() };
+        let named = Self { characters: vec![character] };
         named.check().at(Stage::Detect)?;
         let mut document = read(path)?;
         let picture = cut(film, cutting).await?;
@@ -197,9 +200,8 @@ fn list(document: &mut DocumentMut, path: &Path, cutting: &Cutting, file: &str) 
     let wrong = |what: &str| not_a_cast(path, &format!("{what} is not what a cast has"));
     let characters = document.entry("characters").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let characters = characters.as_array_of_tables_mut().ok_or_else(|| wrong("\"characters\""))?;
-    let known = characters
-        .iter()
-        .position(|c| c.get("name").and_then(Item::as_str) == Some(cutting.name.as_str()));
+    let known =
+        characters.iter().position(|c| c.get("name").and_then(Item::as_str) == Some(cutting.name.as_str()));
     let at = known.unwrap_or_else(|| {
         let mut table = Table::new();
         table.insert("name", value(&cutting.name));
@@ -257,7 +259,7 @@ mod tests {
         let cast = Cast::load(&path).unwrap();
         assert_eq!(cast.characters[0].references, [first, second]);
         assert_eq!((cast.characters[1].name.as_str(), cast.characters[1].negatives.len()), ("Bo\"b", 1));
-        assert_eq!(cast.reference_pictures().unwrap().iter().filter(|p| p.negative).count(), 1);
+        assert_eq!(cast.negative_pictures().unwrap()[0].character, "Bo\"b");
     }
 
     #[tokio::test]
@@ -282,7 +284,8 @@ mod tests {
 
     #[test]
     fn boxes_are_pixels_or_ratios() {
-        for wrong in ["", "1,2,3", "a,0,1,1", "0,0,0,5", "-1,0,5,5", "0.5,0,20,20", "nan,0,1,1", "0,0,1e9,1"] {
+        for wrong in ["", "1,2,3", "a,0,1,1", "0,0,0,5", "-1,0,5,5", "0.5,0,20,20", "nan,0,1,1", "0,0,1e9,1"]
+        {
             assert!(wrong.parse::<Region>().is_err(), "{wrong}");
         }
     }

@@ -201,10 +201,9 @@ pub fn references(cast: &Cast) -> Result<Vec<Reference>> {
         ))
         .at(Stage::Detect));
     }
-    Ok(pictures
-        .into_iter()
-        .map(|p| Reference { character: p.character, image: p.image, negative: p.negative })
-        .collect())
+    let own = pictures.into_iter().map(|p| Reference::new(p.character, p.image));
+    let not = cast.negative_pictures()?.into_iter().map(|p| Reference::not(p.character, p.image));
+    Ok(own.chain(not).collect())
 }
 
 impl Pipeline {

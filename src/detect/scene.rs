@@ -46,7 +46,8 @@ impl View {
 /// The share of each colour in a picture, in hundredths, rounded down.
 fn colours(image: &RgbImage) -> Vec<u8> {
     let mut counts = [0_u32; LEVELS * LEVELS * LEVELS];
-    let step = (f64::from(image.width()) * f64::from(image.height()) / f64::from(PIXELS)).sqrt().max(1.0) as usize;
+    let step =
+        (f64::from(image.width()) * f64::from(image.height()) / f64::from(PIXELS)).sqrt().max(1.0) as usize;
     let mut all = 0;
     for row in image.as_raw().chunks_exact((image.width() as usize * 3).max(3)).step_by(step) {
         for pixel in row.chunks_exact(3).step_by(step) {
@@ -73,7 +74,9 @@ mod tests {
 
     #[test]
     fn a_pan_goes_on_and_another_place_does_not() {
-        let wall = |shift: u32| move |x: u32, _: u32| if (x + shift) % 50 < 20 { [200, 40, 40] } else { [60, 60, 70] };
+        let wall = |shift: u32| {
+            move |x: u32, _: u32| if (x + shift) % 50 < 20 { [200, 40, 40] } else { [60, 60, 70] }
+        };
         let here = view(None, wall(0));
         assert!(here.goes_on(&view(None, wall(13))));
         assert!(!here.goes_on(&view(None, |_, y| if y < 60 { [150, 210, 235] } else { [90, 180, 80] })));

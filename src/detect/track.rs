@@ -9,6 +9,8 @@
 //! [`settle`] is a pure function of a frame and its [`REACH`] neighbours on either side. What becomes of a frame
 //! therefore depends neither on batches nor on threads, nor on where a stopped run goes on.
 
+use serde::{Deserialize, Serialize};
+
 use super::scene::View;
 use crate::types::{Alternative, BoundingBox, Detection};
 
@@ -29,7 +31,7 @@ const DOUBTFUL: f32 = 0.8;
 const STILL: f32 = 0.6;
 
 /// A frame with what a detector found in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Seen {
     /// What the frame looks like.
     pub(crate) view: View,
@@ -67,7 +69,8 @@ pub(crate) fn settle(frames: &[&Seen], at: usize) -> Vec<Detection> {
 fn scene_around(frames: &[&Seen], at: usize) -> Vec<usize> {
     let goes_on = |earlier: usize| frames[earlier].view.goes_on(&frames[earlier + 1].view);
     let before = (1..=REACH.min(at)).take_while(|d| goes_on(at - d)).map(|d| (d, at - d));
-    let after = (1..=REACH.min(frames.len() - 1 - at)).take_while(|d| goes_on(at + d - 1)).map(|d| (d, at + d));
+    let after =
+        (1..=REACH.min(frames.len() - 1 - at)).take_while(|d| goes_on(at + d - 1)).map(|d| (d, at + d));
     let mut near: Vec<(usize, usize)> = before.chain(after).collect();
     near.sort_unstable();
     near.into_iter().map(|(_, n)| n).collect()
@@ -97,7 +100,8 @@ fn name(detection: &mut Detection, raw: &Detection, own: &[Detection], frames: &
 
 /// The box named `who` in another frame that goes on with a box of this one.
 fn linked<'a>(raw: &Detection, who: &str, found: &'a [Detection]) -> Option<&'a Detection> {
-    let near = |d: &&Detection| d.character.as_deref() == Some(who) && goes_on(raw.bounding_box, d.bounding_box);
+    let near =
+        |d: &&Detection| d.character.as_deref() == Some(who) && goes_on(raw.bounding_box, d.bounding_box);
     let closer = |a: &&Detection, b: &&Detection| {
         a.bounding_box.iou(raw.bounding_box).total_cmp(&b.bounding_box.iou(raw.bounding_box))
     };
@@ -152,10 +156,7 @@ mod tests {
             character: name.map(Into::into),
             confidence,
             label: None,
-            alternatives: maybe
-                .iter()
-                .map(|n| Alternative { character: (*n).into(), confidence })
-                .collect(),
+            alternatives: maybe.iter().map(|n| Alternative { character: (*n).into(), confidence }).collect(),
             decided_by: "test".into(),
         }
     }

@@ -8,11 +8,12 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use super::{
     Event, Job,
     journal::{Candidate, FailedFrame, Journal, Segment},
+    settle::{Item, Looked, settled},
 };
 use crate::{
     crop,
     dataset::FileHash,
-    detect::CharacterDetector,
+    detect::{CharacterDetector, Seen, View},
     embed::Embedder,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{Analysis, sample_analysed},
@@ -72,8 +73,14 @@ pub(crate) async fn collect(
         Some(analysis) => sample_analysed(Arc::clone(&job.source), Arc::clone(analysis), &sampling),
         None => job.source.frames(&sampling),
     };
-    let mut segments = batches(frames, size)
-        .map_ok(|batch| process(job, &*detector, origin, batch))
+    let before = done.last().map_or_else(Vec::new, |s| s.tail.iter().cloned().map(Arc::new).collect());
+    let found = batches(frames, size)
+        .map_ok(|batch| search(&*detector, batch))
+        .try_buffered(job.limits.in_flight)
+        .map_ok(|items| stream::iter(items.into_iter().map(Ok)))
+        .try_flatten();
+    let mut segments = segments(settled(found, before), size)
+        .map_ok(|items| process(job, origin, items))
         .try_buffered(job.limits.in_flight)
         .boxed();
 
@@ -108,8 +115,8 @@ pub(crate) async fn collect(
 /// As many frames as the detector takes at once and as memory allows.
 fn batch_size(job: &Job, detector: &dyn CharacterDetector, info: &MediaInfo) -> usize {
     let frame_bytes = (info.width as usize * info.height as usize * 3).max(1);
-    // One more batch than are in flight is being filled.
-    let affordable = job.limits.frame_bytes / frame_bytes / (job.limits.in_flight + 1);
+    // Batches are in flight twice, to be searched and to be cut, and one more of each is being filled.
+    let affordable = job.limits.frame_bytes / frame_bytes / (2 * job.limits.in_flight + 2);
     detector.info().max_batch.min(affordable).max(1)
 }
 
@@ -132,29 +139,60 @@ fn batches(frames: impl Stream<Item = Result<Frame>>, size: usize) -> impl Strea
     })
 }
 
-async fn process(
-    job: &Job,
-    detector: &dyn CharacterDetector,
-    origin: &Origin,
-    batch: Batch,
-) -> Result<Segment> {
-    let mut segment = Segment {
-        next: batch.frames.last().map_or(0, |f| f.index + 1),
-        frames: batch.frames.len() as u64,
-        gaps: batch.gaps,
-        ..Segment::default()
-    };
+/// Groups what was found; an error ends the stream after what came before it.
+fn segments(found: impl Stream<Item = Result<Item>>, size: usize) -> impl Stream<Item = Result<Vec<Item>>> {
+    found.chunks(size).flat_map(|items| {
+        let mut group = Vec::with_capacity(items.len());
+        let mut fatal = None;
+        for item in items {
+            match item {
+                Ok(item) => group.push(item),
+                Err(e) => fatal = Some(e),
+            }
+        }
+        let group = (!group.is_empty()).then_some(Ok(group));
+        stream::iter(group.into_iter().chain(fatal.map(Err)))
+    })
+}
+
+/// Searches a batch.
+async fn search(detector: &dyn CharacterDetector, batch: Batch) -> Result<Vec<Item>> {
+    let answers = detect(detector, &batch.frames).await?;
+    crate::blocking(move || {
+        let looked = batch.frames.into_iter().zip(answers).map(|(frame, answer)| {
+            let answer = answer.map_err(|e| e.to_string());
+            let found = answer.clone().unwrap_or_default();
+            let seen = Arc::new(Seen { view: View::of(&frame), found });
+            Item::Looked(Looked { frame, answer, seen, tail: Vec::new() })
+        });
+        Ok(batch.gaps.into_iter().map(Item::Gap).chain(looked).collect())
+    })
+    .await
+}
+
+/// Cuts, embeds and stores what was found in a few frames.
+async fn process(job: &Job, origin: &Origin, items: Vec<Item>) -> Result<Segment> {
+    let mut segment = Segment::default();
     let mut found = Vec::new();
-    for (frame, answer) in batch.frames.iter().zip(detect(detector, &batch.frames).await?) {
+    for item in items {
+        let Looked { frame, answer, tail, .. } = match item {
+            Item::Looked(looked) => looked,
+            Item::Gap(gap) => {
+                segment.gaps.push(gap);
+                continue;
+            }
+        };
+        segment.next = frame.index + 1;
+        segment.frames += 1;
+        segment.tail = tail.iter().map(|seen| (**seen).clone()).collect();
         match answer {
             Ok(detections) => {
                 segment.with_detections += u64::from(!detections.is_empty());
-                found.push((frame.clone(), detections));
+                found.push((frame, detections));
             }
-            Err(e) => segment.failed.push(FailedFrame { index: frame.index, reason: e.to_string() }),
+            Err(reason) => segment.failed.push(FailedFrame { index: frame.index, reason }),
         }
     }
-    drop(batch.frames);
 
     let (policy, origin) = (job.crop.clone(), origin.clone());
     let mut drafts = crate::blocking(move || {

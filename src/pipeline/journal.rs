@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    detect::Seen,
     error::{Error, Result},
     store::{Key, PutMode, Store},
     types::{Gap, Record},
@@ -36,6 +37,9 @@ pub(crate) struct Segment {
     pub(crate) failed: Vec<FailedFrame>,
     /// Stretches that could not be decoded.
     pub(crate) gaps: Vec<Gap>,
+    /// The last frames as the detector saw them, for the neighbours that come after them.
+    #[serde(default)]
+    pub(crate) tail: Vec<Seen>,
     /// Candidates, in order. Named ones are provisionally kept.
     pub(crate) candidates: Vec<Candidate>,
     /// Whether the film ends here.

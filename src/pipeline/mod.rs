@@ -15,6 +15,7 @@ mod explain;
 mod journal;
 mod run;
 mod select;
+mod settle;
 
 use std::{fmt, sync::Arc};
 

@@ -107,11 +107,14 @@ impl Settler {
 mod tests {
     use std::time::Duration;
 
-    use futures::executor::block_on;
     use image::RgbImage;
 
     use super::*;
-    use crate::{detect::View, error::Error, types::{Alternative, BoundingBox}};
+    use crate::{
+        detect::View,
+        error::Error,
+        types::{Alternative, BoundingBox},
+    };
 
     /// Every third frame is unsure of who the others are sure of.
     fn item(index: u64) -> Item {
@@ -130,8 +133,8 @@ mod tests {
         Item::Looked(Looked { frame, answer: Ok(found), seen, tail: Vec::new() })
     }
 
-    fn run(items: Vec<Result<Item>>, before: Vec<Arc<Seen>>) -> Vec<Result<Looked>> {
-        let answer: Vec<Result<Item>> = block_on(settled(stream::iter(items), before).collect());
+    async fn run(items: Vec<Result<Item>>, before: Vec<Arc<Seen>>) -> Vec<Result<Looked>> {
+        let answer: Vec<Result<Item>> = settled(stream::iter(items), before).collect().await;
         answer
             .into_iter()
             .filter_map(|item| match item {
@@ -142,28 +145,28 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_run_that_goes_on_anywhere_gives_the_same() {
-        let whole = run((0..9).map(|i| Ok(item(i))).collect(), Vec::new());
+    #[tokio::test]
+    async fn a_run_that_goes_on_anywhere_gives_the_same() {
+        let whole = run((0..9).map(|i| Ok(item(i))).collect(), Vec::new()).await;
         let answers = |looked: &[Result<Looked>]| -> Vec<_> {
             looked.iter().map(|l| l.as_ref().unwrap().answer.clone().unwrap()).collect()
         };
         assert!(answers(&whole).iter().all(|found| found[0].character.is_some()), "{whole:?}");
         for stop in 1..9 {
             let tail = whole[stop - 1].as_ref().unwrap().tail.clone();
-            let rest = run((stop as u64..9).map(|i| Ok(item(i))).collect(), tail);
+            let rest = run((stop as u64..9).map(|i| Ok(item(i))).collect(), tail).await;
             assert_eq!(answers(&rest), answers(&whole)[stop..], "from {stop}");
         }
     }
 
-    #[test]
-    fn an_error_comes_after_what_is_certain_and_gaps_keep_nobody_waiting() {
+    #[tokio::test]
+    async fn an_error_comes_after_what_is_certain_and_gaps_keep_nobody_waiting() {
         let mut items: Vec<Result<Item>> = (0..5).map(|i| Ok(item(i))).collect();
         items.push(Err(Error::invalid("the film ends here")));
-        let answer = run(items, Vec::new());
+        let answer = run(items, Vec::new()).await;
         assert_eq!(answer.iter().filter(|l| l.is_ok()).count(), 5 - REACH);
         let gap = Gap { from: Duration::ZERO, until: None, reason: "dust".into() };
-        let answer: Vec<_> = block_on(settled(stream::iter([Ok(Item::Gap(gap))]), Vec::new()).collect());
+        let answer: Vec<_> = settled(stream::iter([Ok(Item::Gap(gap))]), Vec::new()).collect().await;
         assert_eq!(answer.len(), 1);
     }
 }

@@ -214,3 +214,31 @@ fn frames_are_chosen_by_what_the_film_shows() {
         assert!(text(&refused).contains(words), "{more:?}: {}", text(&refused));
     }
 }
+
+#[test]
+fn a_cast_is_cut_from_a_film_and_suggested_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cast = dir.path().join("cast.toml");
+    let add = |more: &[&str]| {
+        picchu(&[&["cast", "add", cast.to_str().unwrap(), "--name", "Wara", "--film", FILM], more].concat())
+    };
+    let added = add(&["--at", "8", "--box", "0.3,0.3,0.2,0.6"]);
+    assert!(added.status.success(), "{}", text(&added));
+    assert!(add(&["--at", "9", "--box", "10,10,64,64", "--not", "--json"]).status.success());
+    let wara = picchu::Cast::load(&cast).unwrap().characters.remove(0);
+    assert_eq!((wara.references.len(), wara.negatives.len()), (1, 1));
+    for (wrong, code) in [(["--at", "900", "--box", "0,0,64,64"], 2), (["--at", "8", "--box", "1,2"], 2)] {
+        assert_eq!(add(&wrong).status.code(), Some(code));
+    }
+
+    let folder = dir.path().join("suggested");
+    let suggest = || {
+        let out = folder.to_str().unwrap();
+        picchu(&["cast", "suggest", FILM, "--out", out, "--frames", "24", "--groups", "4"])
+    };
+    assert!(suggest().status.success());
+    let draft = picchu::Cast::load(folder.join("cast.toml")).unwrap();
+    assert!((1..=4).contains(&draft.characters.len()) && folder.join("cast.html").exists());
+    assert!(!draft.reference_pictures().unwrap().is_empty());
+    assert_eq!(suggest().status.code(), Some(4), "names are not overwritten");
+}

@@ -1,4 +1,4 @@
-//! `picchu cast`: the cast where a service keeps it.
+//! `picchu cast`: the cast from a film, and where a service keeps it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,11 @@ use picchu::{
     train::Ledger,
 };
 
-use crate::{output::to_json, providers::AwsArgs};
+use crate::{
+    cast_film::{Add, Suggest},
+    output::to_json,
+    providers::AwsArgs,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct CastCommand {
@@ -19,6 +23,10 @@ pub(crate) struct CastCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Look for whoever comes again and again in a film; write their pictures and a cast file to be named.
+    Suggest(Suggest),
+    /// Cut a reference picture from a film by time and box, and name it in a cast file.
+    Add(Add),
     /// Put the faces of the cast's reference pictures into an Amazon Rekognition collection.
     Enrol(Enrol),
     /// Delete a collection with its faces.
@@ -63,6 +71,8 @@ struct Delete {
 impl CastCommand {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
+            What::Suggest(suggest) => suggest.json,
+            What::Add(add) => add.json,
             What::Enrol(enrol) => enrol.json,
             What::Delete(delete) => delete.json,
         }
@@ -70,6 +80,8 @@ impl CastCommand {
 
     pub(crate) async fn run(self) -> Result<()> {
         match self.command {
+            What::Suggest(suggest) => suggest.run().await,
+            What::Add(add) => add.run().await,
             What::Enrol(enrol) => enrol.run().await,
             What::Delete(delete) => delete.run().await,
         }

@@ -1,31 +1,17 @@
-//! `picchu cast`: finding out who is in a film, and cutting reference pictures from it.
+//! `picchu cast suggest` and `picchu cast add`: a cast from the film itself.
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use picchu::{
-    Cast as CastFile, Error, Result,
+    Cast, Error, Result,
     cast::{Cutting, PAGE, Region},
     config::open_film,
     detect::{SuggestOptions, suggest_cast},
 };
 
 #[derive(Debug, Args)]
-pub(crate) struct Cast {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Look for whoever comes again and again in a film; write their pictures and a cast file to be named.
-    Suggest(Suggest),
-    /// Cut a reference picture from a film by time and box, and name it in a cast file.
-    Add(Add),
-}
-
-#[derive(Debug, Args)]
-struct Suggest {
+pub(crate) struct Suggest {
     /// A video file, or a folder of pictures.
     film: PathBuf,
     /// Where pictures, page and cast file go.
@@ -39,11 +25,11 @@ struct Suggest {
     frames: usize,
     /// One JSON object on standard output.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-struct Add {
+pub(crate) struct Add {
     /// The cast file; made if there is none.
     cast: PathBuf,
     /// Name of the character; a new one is added.
@@ -63,50 +49,39 @@ struct Add {
     not: bool,
     /// One JSON object on standard output.
     #[arg(long)]
-    json: bool,
-}
-
-impl Cast {
-    pub(crate) fn json(&self) -> bool {
-        match &self.command {
-            Command::Suggest(command) => command.json,
-            Command::Add(command) => command.json,
-        }
-    }
-
-    pub(crate) async fn run(self) -> Result<()> {
-        match self.command {
-            Command::Suggest(command) => command.run().await,
-            Command::Add(command) => command.run().await,
-        }
-    }
+    pub(crate) json: bool,
 }
 
 impl Suggest {
-    async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self) -> Result<()> {
         let film = open_film(&self.film)?;
         let options = SuggestOptions { groups: self.groups, frames: self.frames, ..Default::default() };
         let groups = suggest_cast(&*film, &options).await?;
-        let path = CastFile::write_draft(&groups, &film.probe().await?.name, &self.out)?;
+        let path = Cast::write_draft(&groups, &film.probe().await?.name, &self.out)?;
         let page = self.out.join(PAGE);
         if self.json {
             let sizes: Vec<_> =
                 groups.iter().map(|g| serde_json::json!({"frames": g.frames, "scenes": g.scenes})).collect();
             println!("{}", serde_json::json!({"cast": path, "page": page, "groups": sizes}));
         } else {
-            println!("{} groups. Look at {}, then name them in {}", groups.len(), page.display(), path.display());
+            println!(
+                "{} groups. Look at {}, then name them in {}",
+                groups.len(),
+                page.display(),
+                path.display()
+            );
         }
         Ok(())
     }
 }
 
 impl Add {
-    async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self) -> Result<()> {
         let at = Duration::try_from_secs_f64(self.at)
             .map_err(|_| Error::invalid(format!("--at is {}; it must be a time in seconds", self.at)))?;
         let film = open_film(&self.film)?;
         let cutting = Cutting { name: self.name, at, region: self.region, negative: self.not };
-        let picture = CastFile::add_reference(&self.cast, &*film, &cutting).await?;
+        let picture = Cast::add_reference(&self.cast, &*film, &cutting).await?;
         if self.json {
             println!("{}", serde_json::json!({"picture": picture, "cast": self.cast}));
         } else {

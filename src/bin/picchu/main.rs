@@ -6,6 +6,7 @@
 mod build;
 #[cfg(feature = "aws-rekognition")]
 mod cast;
+mod cast_film;
 #[cfg(feature = "aws-rekognition")]
 mod clean;
 mod curate;
@@ -49,7 +50,7 @@ enum Command {
     Split(curate::Split),
     /// Count what the images show of each character, and say what is missing.
     Stats(curate::Stats),
-    /// Keep the cast where a service finds it.
+    /// Find out who is in a film, cut reference pictures, keep the cast where a service finds it.
     #[cfg(feature = "aws-rekognition")]
     Cast(cast::CastCommand),
     /// Show what was created in the cloud and what it costs, and remove it.

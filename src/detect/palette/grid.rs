@@ -64,7 +64,12 @@ pub(in crate::detect) fn grid_size(width: u32, height: u32, pixels: f32) -> (usi
 }
 
 /// Averages a picture down to `size` pixels. `row` is a buffer that is kept between calls.
-pub(in crate::detect) fn shrink(image: &RgbImage, size: (usize, usize), row: &mut Vec<u32>, out: &mut Vec<[u8; 3]>) {
+pub(in crate::detect) fn shrink(
+    image: &RgbImage,
+    size: (usize, usize),
+    row: &mut Vec<u32>,
+    out: &mut Vec<[u8; 3]>,
+) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     out.clear();
     if width == 0 || height == 0 {

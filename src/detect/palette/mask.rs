@@ -30,7 +30,8 @@ pub(super) fn divide(
     if width < 6 || height < 6 || blends.len() != width * height {
         return None;
     }
-    let expected: Vec<f32> = (0..blends.len()).map(|i| expected(i % width, i / width, width, height)).collect();
+    let expected: Vec<f32> =
+        (0..blends.len()).map(|i| expected(i % width, i / width, width, height)).collect();
     let mut mask = expected.clone();
     for turn in 0..TURNS {
         let mut own = [0.0_f32; COLOURS];

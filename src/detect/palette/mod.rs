@@ -54,7 +54,6 @@ use futures::StreamExt;
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
-pub use self::{options::PaletteOptions, reference::Reference};
 use self::{
     calibrate::Observation,
     colours::{COLOURS, Lab, Palette, Random, scaled_lab},
@@ -62,6 +61,7 @@ use self::{
     reference::{Model, Pictures, Small},
     search::{Candidate, Workspace},
 };
+pub use self::{options::PaletteOptions, reference::Reference};
 use super::CharacterDetector;
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
@@ -254,16 +254,27 @@ impl PaletteDetector {
     fn answer(&self, fitted: &Fitted, workspace: &mut Workspace, frame: &Frame) -> Vec<Detection> {
         workspace.load(&frame.image, &fitted.palette);
         let mut claims: Vec<Claim> = Vec::new();
-        for (who, &threshold) in fitted.thresholds.iter().enumerate() {
+        for who in 0..fitted.models.len() {
             let found = workspace.search(&fitted.models[who], self.options.max_per_frame + SPARE);
             let scores = scores(&found);
             for (place, &Candidate { window, .. }) in found.iter().enumerate() {
                 let Some(evidence) = calibrate::evidence(&scores, place) else { continue };
-                let Some(lead) = lead(workspace, &fitted.models, who, window) else { continue };
-                let evidence = evidence + NAMING * lead.min(0.0);
-                let confidence = calibrate::confidence(evidence, threshold);
-                claims.push(Claim { who, window, evidence, confidence, rival: None });
+                let (model, looks) = (&fitted.models[who], &fitted.models[who].looks);
+                let likeness = workspace.resemblance(model, looks, window);
+                // What resembles a picture of a mistake more than the character is the mistake again.
+                if likeness > workspace.resemblance(model, &model.not, window) {
+                    claims.push(Claim { who, window, likeness, evidence, confidence: 0.0, rival: None });
+                }
             }
+        }
+        for at in 0..claims.len() {
+            let Claim { who, window, likeness, .. } = claims[at];
+            let rivals = claims.iter().filter(|c| c.who != who && c.window.iou(window) > CONTESTED);
+            let likest = rivals
+                .map(|c| workspace.resemblance(&fitted.models[c.who], &fitted.models[c.who].looks, window))
+                .fold(0.0, f32::max);
+            claims[at].evidence -= NAMING * (likest - likeness).max(0.0);
+            claims[at].confidence = calibrate::confidence(claims[at].evidence, fitted.thresholds[who]);
         }
         let full = workspace.grid.full();
         let settled = settle(claims, self.options.max_per_frame);
@@ -285,7 +296,9 @@ impl PaletteDetector {
         let own = (claim.who, claim.confidence);
         let (character, alternatives) = match claim.rival {
             Some(rival) => (None, vec![alternative(own), alternative(rival)]),
-            None if claim.confidence >= self.options.named_from => (Some(self.names[claim.who].clone()), Vec::new()),
+            None if claim.confidence >= self.options.named_from => {
+                (Some(self.names[claim.who].clone()), Vec::new())
+            }
             None if claim.confidence >= self.options.unsure_from => (None, vec![alternative(own)]),
             None => return None,
         };
@@ -310,19 +323,10 @@ fn refused(message: &str) -> Error {
     Error::invalid(message).at(Stage::Detect)
 }
 
-/// By how much a place resembles the character more than anybody else of the cast; below 0 if somebody else more.
-/// `None` where it resembles a negative picture of the character more than the character.
-fn lead(workspace: &Workspace, models: &[Model], who: usize, window: Window) -> Option<f32> {
-    let own = workspace.resemblance(&models[who], &models[who].looks, window);
-    if own <= workspace.resemblance(&models[who], &models[who].not, window) {
-        return None;
-    }
-    let others = models.iter().enumerate().filter(|(other, _)| *other != who);
-    let best = others.map(|(_, m)| workspace.resemblance(m, &m.looks, window)).fold(0.0, f32::max);
-    Some(own - best)
-}
+/// Overlap from which two characters claim the same place.
+const CONTESTED: f32 = 0.4;
 
-/// How much evidence it costs when a place resembles somebody else more, a unit of resemblance.
+/// How much evidence it costs when a place resembles somebody else who claims it more, a unit of resemblance.
 const NAMING: f32 = 3.0;
 
 /// Difference of evidence below which two names for one box are too close to choose.
@@ -333,6 +337,8 @@ const CLOSE: f32 = 0.05;
 struct Claim {
     who: usize,
     window: Window,
+    /// How much the place resembles the character, by a measure that is the same for all.
+    likeness: f32,
     evidence: f32,
     confidence: f32,
     /// Another character that claims the same place with as much right, and its confidence.
@@ -420,7 +426,9 @@ impl CharacterDetector for PaletteDetector {
     async fn learn(&self, film: &dyn FrameSource) -> Result<Option<Arc<dyn CharacterDetector>>> {
         let length = film.probe().await?.duration.filter(|d| !d.is_zero());
         let sampling = match length {
-            Some(d) => Sampling::every_secs((d.as_secs_f64() / self.options.learn_frames as f64).clamp(1e-3, 1e5))?,
+            Some(d) => {
+                Sampling::every_secs((d.as_secs_f64() / self.options.learn_frames as f64).clamp(1e-3, 1e5))?
+            }
             None => Sampling::keyframes(),
         };
         let mut frames = film.frames(&sampling.limit(self.options.learn_frames as u64).max_side(LEARN_SIDE));

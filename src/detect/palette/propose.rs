@@ -188,7 +188,8 @@ impl Proposer {
             let alike: f32 =
                 p.colours.iter().zip(&q.colours).map(|(x, y)| (x / p.pixels).min(y / q.pixels)).sum();
             let pixels = p.pixels + q.pixels;
-            let value = alike + (1.0 - pixels / all) + (1.0 - (p.bounds.around(q.bounds).area() - pixels) / all);
+            let value =
+                alike + (1.0 - pixels / all) + (1.0 - (p.bounds.around(q.bounds).area() - pixels) / all);
             if value > best.0 {
                 best = (value, Some((a, b)));
             }

@@ -166,8 +166,7 @@ impl Small {
         }
         normalise(&mut own);
         normalise(&mut border);
-        let likely =
-            std::array::from_fn(|k| (1.0 - BORDER * border[k] / own[k].max(1e-6)).clamp(0.0, 1.0));
+        let likely = std::array::from_fn(|k| (1.0 - BORDER * border[k] / own[k].max(1e-6)).clamp(0.0, 1.0));
         Foreground { blends, alpha, own, border, likely }
     }
 }

@@ -44,7 +44,7 @@ impl Look {
 
     /// How good a box this is by itself: it stands out, and it is not a mere detail.
     fn worth(&self) -> f32 {
-        self.contrast * self.share.powf(0.25)
+        self.contrast * self.share.powf(0.4)
     }
 }
 
@@ -107,6 +107,8 @@ pub(super) fn worth_a_look(grid: &Grid, weight: &[f32; COLOURS], boxes: &[Window
             look.share = w.area() / full.area();
             let edges = [w.left <= 0, w.right >= full.right, w.top <= 0].into_iter().filter(|e| *e).count();
             look.contrast *= [1.0, 0.7, 0.4, 0.2][edges];
+            // Somebody alone is seldom wider than high.
+            look.contrast *= (0.9 / aspect).min(1.0);
             Some((w, look))
         })
         .collect();

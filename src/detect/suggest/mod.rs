@@ -35,6 +35,9 @@ const SEARCH_SIDE: u32 = 320;
 /// Pixels of the film from which its palette is learned, about.
 const FILM_SAMPLES: usize = 20_000;
 
+/// Mean change of a channel, of 255, from which a box is taken to show somebody who moves.
+const LIVELY: f32 = 12.0;
+
 /// How a cast is suggested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuggestOptions {
@@ -184,12 +187,12 @@ fn look(stills: &[Still], most: usize, pictures: usize) -> Vec<(usize, usize, Ve
         grid.load(&still.image, &palette);
         boxes.clear();
         proposer.propose(&grid, &palette, &mut boxes);
-        spots.extend(group::worth_a_look(&grid, &weight, &boxes).into_iter().map(|(window, look)| Spot {
-            frame: number,
-            scene,
-            window,
-            look,
-        }));
+        let before = number.checked_sub(1).map(|n| &stills[n]).filter(|s| s.view.goes_on(&still.view));
+        let after = stills.get(number + 1).filter(|s| still.view.goes_on(&s.view));
+        for (window, mut look) in group::worth_a_look(&grid, &weight, &boxes) {
+            look.contrast *= liveliness(still, [before, after], window);
+            spots.push(Spot { frame: number, scene, window, look });
+        }
     }
     let ratios = |spot: &Spot| {
         let image = &stills[spot.frame].image;
@@ -212,6 +215,25 @@ fn look(stills: &[Still], most: usize, pictures: usize) -> Vec<(usize, usize, Ve
         .collect()
 }
 
+/// How likely a box shows somebody rather than the set, by whether its pixels change within the scene, 0..1.
+fn liveliness(still: &Still, near: [Option<&Still>; 2], w: Window) -> f32 {
+    let changes = near.into_iter().flatten().filter(|n| n.image.dimensions() == still.image.dimensions());
+    let changes = changes.map(|other| {
+        let (mut sum, mut count) = (0_u32, 0_u32);
+        for y in w.top..w.bottom {
+            for x in w.left..w.right {
+                let (a, b) =
+                    (still.image.get_pixel(x as u32, y as u32), other.image.get_pixel(x as u32, y as u32));
+                sum += (0..3).map(|c| u32::from(a[c].abs_diff(b[c]))).sum::<u32>();
+                count += 3;
+            }
+        }
+        sum as f32 / count.max(1) as f32
+    });
+    // A scene of which one frame was seen tells nothing.
+    changes.reduce(f32::max).map_or(0.6, |change| (change / LIVELY).clamp(0.1, 1.0))
+}
+
 /// Cuts boxes out of the film, in its own size.
 async fn cut(film: &dyn FrameSource, spots: &[(Duration, BoundingBox)]) -> Result<Vec<Sighting>> {
     let times: Vec<Duration> = spots.iter().map(|(time, _)| *time).collect();
@@ -223,8 +245,7 @@ async fn cut(film: &dyn FrameSource, spots: &[(Duration, BoundingBox)]) -> Resul
             Ok(Some(frame)) => {
                 let Some(&(time, bounding_box)) = left.find(|(time, _)| *time >= frame.time) else { break };
                 let Some(r) = bounding_box.to_pixels(frame.width(), frame.height()) else { continue };
-                let image =
-                    image::imageops::crop_imm(&*frame.image, r.x, r.y, r.width, r.height).to_image();
+                let image = image::imageops::crop_imm(&*frame.image, r.x, r.y, r.width, r.height).to_image();
                 sightings.push(Sighting { time, bounding_box, image });
             }
             Ok(None) => break,

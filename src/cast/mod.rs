@@ -9,13 +9,18 @@
 //! labels = ["Person"]                          # optional, for label detectors
 //! ```
 
+mod add;
+mod draft;
+
 use std::path::{Path, PathBuf};
 
+pub use add::{Cutting, Region};
+pub use draft::PAGE;
 use image::{ImageReader, RgbaImage};
 
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
-    types::Cast,
+    types::{Cast, Character},
 };
 
 /// Most characters of a name: captions have to hold it.
@@ -30,8 +35,6 @@ pub struct ReferencePicture {
     pub path: PathBuf,
     /// The pixels; transparent ones do not belong to the character.
     pub image: RgbaImage,
-    /// Whether it shows what was taken for the character and is not.
-    pub negative: bool,
 }
 
 impl Cast {
@@ -59,7 +62,8 @@ impl Cast {
         let mut cast: Self = toml::from_str(&text).map_err(|e| not_a_cast(path, &e))?;
         cast.check().map_err(|e| not_a_cast(path, &e.message()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let pictures = cast.characters.iter_mut().flat_map(|c| c.references.iter_mut().chain(&mut c.negatives));
+        let pictures =
+            cast.characters.iter_mut().flat_map(|c| c.references.iter_mut().chain(&mut c.negatives));
         for reference in pictures {
             *reference = folder.join(&*reference);
         }
@@ -96,22 +100,32 @@ impl Cast {
         Ok(())
     }
 
-    /// Opens every reference picture, in the cast's order.
+    /// Opens every reference picture, in the cast's order. Negative ones are not among them.
     ///
     /// # Errors
     /// The first picture that is missing or unreadable, with the character it belongs to.
     pub fn reference_pictures(&self) -> Result<Vec<ReferencePicture>> {
+        self.pictures(|character| &character.references)
+    }
+
+    /// Opens every negative picture, in the cast's order: what was taken for a character and is not.
+    ///
+    /// # Errors
+    /// The first picture that is missing or unreadable, with the character it belongs to.
+    pub fn negative_pictures(&self) -> Result<Vec<ReferencePicture>> {
+        self.pictures(|character| &character.negatives)
+    }
+
+    fn pictures(&self, of: impl Fn(&Character) -> &Vec<PathBuf>) -> Result<Vec<ReferencePicture>> {
         let mut pictures = Vec::new();
         for character in &self.characters {
-            let own = character.references.iter().map(|path| (path, false));
-            for (path, negative) in own.chain(character.negatives.iter().map(|path| (path, true))) {
+            for path in of(character) {
                 let image = open_picture(path)
                     .map_err(|e| e.at(Stage::Detect).with_context("character", &character.name))?;
                 pictures.push(ReferencePicture {
                     character: character.name.clone(),
                     path: path.clone(),
                     image,
-                    negative,
                 });
             }
         }
