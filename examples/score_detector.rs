@@ -1,12 +1,13 @@
-//! Scores the palette detector against labelled frames.
+//! Scores any detector against labelled frames.
 //!
 //! ```sh
-//! cargo run --release --example score_detector -- FRAMES LABELS.json CAST [--learn FOLDER] [--draw FOLDER] [--list]
+//! cargo run --release --example score_detector -- FRAMES LABELS.json CAST [--detector CHOICE] [--learn FOLDER] [--draw FOLDER] [--list]
 //! ```
 //!
 //! - `FRAMES`: folder of pictures. `LABELS.json`: COCO, with the pictures' file names and a category a character.
 //!   Only pictures that the labels list are scored; one without boxes is an empty frame.
-//! - `CAST`: a folder a character, named after it, with its reference pictures.
+//! - `CAST`: a cast file; or a folder that has one folder a character, named after it, with its reference pictures.
+//! - `--detector`: its name, or JSON with options as in configuration files: `{"palette": {"max_per_frame": 2}}`.
 //! - `--learn`: folder of pictures to learn the film from, if not `FRAMES`.
 //! - `--draw`: writes each frame with its boxes: found green, found wrongly red, unsure yellow, missed blue. `--list`: prints each box.
 //!
@@ -15,14 +16,13 @@
 #![allow(clippy::print_stdout)]
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use picchu::{
-    Error, Result,
-    detect::{CharacterDetector, PaletteDetector, Reference},
+    Cast, Character, Error, Result,
+    config::{DetectorChoice, Shared},
     source::ImageFolder,
     types::{BoundingBox, Detection, Frame},
 };
@@ -79,11 +79,12 @@ impl Scored {
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut paths = Vec::new();
-    let (mut learn, mut draw, mut list) = (None, None, false);
+    let (mut learn, mut draw, mut list, mut choice) = (None, None, false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--learn" => learn = arguments.next().map(PathBuf::from),
+            "--detector" => choice = arguments.next(),
             "--list" => list = true,
             "--draw" => draw = arguments.next().map(PathBuf::from),
             _ => paths.push(PathBuf::from(argument)),
@@ -91,20 +92,28 @@ async fn main() -> Result<()> {
     }
     let [frames, labels, cast] = &paths[..] else {
         return Err(Error::invalid(
-            "usage: score_detector FRAMES LABELS.json CAST [--learn FOLDER] [--draw FOLDER]",
+            "usage: score_detector FRAMES LABELS.json CAST [--detector CHOICE] [--learn FOLDER] [--draw FOLDER] [--list]",
         ));
     };
     let coco: Coco = serde_json::from_slice(&read(labels)?)
         .map_err(|e| Error::invalid(format!("{} is not COCO JSON: {e}", labels.display())))?;
-    let references = references(cast)?;
+    let cast = open_cast(cast)?;
     // Labels of anybody outside the cast do not count: a frame with extras alone is an empty frame.
-    let mut names: Vec<String> = references.iter().map(|r| r.character.clone()).collect();
-    names.dedup();
-    let detector = PaletteDetector::new(references)?;
+    let names: Vec<String> = cast.names().map(Into::into).collect();
+    let choice = match &choice {
+        Some(json) if json.starts_with('{') => serde_json::from_str(json)
+            .map_err(|e| Error::invalid(format!("{json} is no choice of a detector: {e}")))?,
+        Some(name) => DetectorChoice::named(name)?,
+        None => DetectorChoice::default(),
+    };
+    let mut detector = choice.open(&Shared::new(cast)).await?;
     let film = ImageFolder::open(learn.as_ref().unwrap_or(frames))?;
     let started = Instant::now();
-    let detector = detector.learn(&film).await?.ok_or_else(|| Error::internal("nothing was learned"))?;
-    println!("learned from {} in {:.1?}", learn.as_ref().unwrap_or(frames).display(), started.elapsed());
+    if let Some(learned) = detector.learn(&film).await? {
+        detector = learned;
+        println!("learned from {} in {:.1?}", learn.as_ref().unwrap_or(frames).display(), started.elapsed());
+    }
+    println!("{}", detector.info().model);
 
     let mut scored = Vec::new();
     let mut times = Vec::new();
@@ -174,6 +183,17 @@ fn report(scored: &[Scored], names: &[String]) {
         .filter(|(_, d)| d.character.is_some())
         .collect();
     let mistaken = named.iter().filter(|(s, d)| wrong_name(s, d)).count();
+    for who in names {
+        for other in names {
+            let count = named
+                .iter()
+                .filter(|(s, d)| d.character.as_ref() == Some(who) && mistaken_for(s, d) == Some(other))
+                .count();
+            if count > 0 {
+                println!("{other} was called {who} {count} times");
+            }
+        }
+    }
     let empty: Vec<&Scored> = scored.iter().filter(|s| s.truth.is_empty()).collect();
     let haunted = empty.iter().filter(|s| s.found.iter().any(|d| d.character.is_some())).count();
     let unsure = scored.iter().flat_map(|s| &s.found).filter(|d| d.character.is_none()).count();
@@ -188,13 +208,18 @@ fn report(scored: &[Scored], names: &[String]) {
 
 /// Whether a named box lies on another character.
 fn wrong_name(scored: &Scored, found: &Detection) -> bool {
+    mistaken_for(scored, found).is_some()
+}
+
+/// The character on which a box with another's name lies.
+fn mistaken_for<'a>(scored: &'a Scored, found: &Detection) -> Option<&'a String> {
     let nearest = scored
         .truth
         .iter()
         .map(|(n, b)| (n, b.iou(found.bounding_box)))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|(_, iou)| *iou >= 0.3);
-    nearest.is_some_and(|(name, _)| Some(name) != found.character.as_ref())
+    nearest.map(|(name, _)| name).filter(|name| Some(*name) != found.character.as_ref())
 }
 
 /// The name under which a box counts: its character, or for an unsure one its first alternative.
@@ -234,24 +259,23 @@ fn quality(
     (ratio(found), ratio(wanted), f1)
 }
 
-/// Reads the cast: a folder a character.
-fn references(folder: &Path) -> Result<Vec<Reference>> {
+/// Reads the cast: a file, or a folder a character.
+fn open_cast(place: &Path) -> Result<Cast> {
+    if place.is_file() {
+        return Cast::load(place);
+    }
     let list = |folder: &Path| -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?;
         let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
         paths.sort();
         Ok(paths)
     };
-    let mut pictures: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for character in list(folder)?.into_iter().filter(|p| p.is_dir()) {
-        let name = character.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        pictures.insert(name, list(&character)?);
+    let mut characters = Vec::new();
+    for folder in list(place)?.into_iter().filter(|p| p.is_dir()) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        characters.push(Character { name, references: list(&folder)?, ..Character::default() });
     }
-    pictures
-        .into_iter()
-        .flat_map(|(name, paths)| paths.into_iter().map(move |p| (name.clone(), p)))
-        .map(|(name, path)| Ok(Reference::new(name, open(&path)?.into_rgba8())))
-        .collect()
+    Ok(Cast { characters })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
