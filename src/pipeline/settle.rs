@@ -58,7 +58,10 @@ impl Settler {
     /// the film are not given: a later run searches them again, with their neighbours.
     fn push(&mut self, item: Option<Result<Item>>) -> Vec<Result<Item>> {
         let enough = match item {
-            Some(Err(e)) => return vec![Err(e)],
+            Some(Err(e)) => {
+                self.waiting.clear();
+                return vec![Err(e)];
+            }
             Some(Ok(item)) => {
                 self.waiting.push_back(item);
                 REACH + 1

@@ -13,6 +13,9 @@ const LOWEST: f32 = 0.6;
 /// Width over which the number of frames at some evidence is smoothed.
 const BLUR: f32 = 0.06;
 
+/// Frames as many as which the guess counts that is made without any.
+const FEW: f32 = 4.0;
+
 /// How much it counts that the best place stands out from the second best.
 const GAP: f32 = 0.3;
 
@@ -60,8 +63,10 @@ pub(super) fn threshold(observations: &[Observation]) -> f32 {
         .map(|step| low + (high - low) * step as f32 / 20.0)
         .min_by(|&a, &b| crowd(a).total_cmp(&crowd(b)))
         .unwrap_or(low);
-    let presence =
-        observations.iter().filter(|o| o.best >= valley).count() as f32 / observations.len() as f32;
+    // A few frames show no valley: there, the middle of the range is as good a guess.
+    let all = observations.len() as f32;
+    let valley = (all * valley + FEW * f32::midpoint(low, high)) / (all + FEW);
+    let presence = observations.iter().filter(|o| o.best >= valley).count() as f32 / (all + FEW);
     valley - presence * (valley - low)
 }
 
