@@ -175,8 +175,8 @@ class Film(Stages):
     ) -> Cast:
         """Looks for whoever comes again and again in the film, without any reference.
 
-        Writes pictures, a page to look at (``cast.html``) and ``cast.toml`` into a folder. Give the groups that
-        show a character a name there, and delete the others.
+        Writes pictures, a page to look at (``cast.html``) and ``cast.toml`` into a folder. Give the groups
+        that show a character a name there, and delete the others.
 
         Args:
             path: The folder; made if it does not exist.
