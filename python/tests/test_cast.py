@@ -10,7 +10,8 @@ import picchu
 def test_references_are_cut_and_named(film_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "cast.toml"
     first = picchu.Cast.add_reference(path, name="Wara", film=film_path, at=8, box=(0.3, 0.3, 0.2, 0.6))
-    assert first.names == ("Wara",) and first["Wara"].references[0].is_file()
+    assert first.names == ("Wara",)
+    assert first["Wara"].references[0].is_file()
     cast = picchu.Cast.add_reference(
         path, name="Wara", film=film_path, at=9, box=(10, 10, 64, 64), negative=True
     )
