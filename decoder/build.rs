@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 16] = [
     "main",
     "wire",
     "request",
@@ -24,11 +24,13 @@ const SOURCES: [&str; 14] = [
     "input",
     "shape",
     "describe",
+    "deinterlace",
     "convert",
     "sandbox",
     "plain",
     "plan",
     "pictures",
+    "av1",
 ];
 
 const DEMUXERS: &str = "mov,matroska,mpegts,mpegps,mpegvideo,avi,flv,ogg,gif,h264,hevc,m4v,ivf,asf,mxf,\
@@ -48,7 +50,9 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let program = out.join("picchu-decode");
-    fs::write(out.join("COPYING.LGPLv2.1"), "").expect("OUT_DIR is writable");
+    for licence in ["COPYING.LGPLv2.1", "COPYING.dav1d"] {
+        fs::write(out.join(licence), "").expect("OUT_DIR is writable");
+    }
     let origin = if let Some(given) = env::var_os("PICCHU_DECODE_PROGRAM") {
         println!("cargo:rerun-if-changed={}", Path::new(&given).display());
         fs::copy(&given, &program).unwrap_or_else(|e| {

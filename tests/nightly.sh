@@ -34,3 +34,13 @@ if cargo +nightly fuzz --version >/dev/null 2>&1; then
 else
   echo "skipped: needs a nightly toolchain and cargo-fuzz"
 fi
+
+echo "== damaged films through the decoder with sanitizers, two minutes"
+if [ -d target/picchu-ffmpeg ] && have python3; then
+  tests/decoder_fuzz.sh 120
+else
+  echo "skipped: needs a built decoder and python3"
+fi
+
+echo "== real clips against the system's ffmpeg"
+cargo test --locked --features cli,testing --test it -- --ignored real_clips

@@ -1,5 +1,7 @@
 #include "convert.h"
 
+#include "deinterlace.h"
+
 #include <libavutil/pixdesc.h>
 #include <math.h>
 #include <stdlib.h>
@@ -120,7 +122,7 @@ static void turn_pixels(const uint8_t *in, uint8_t *out, int width, int height, 
     }
 }
 
-/* What the stream does not say, players guess by size. */
+/* What the stream does not say is BT.601, as everywhere in FFmpeg: docs/decisions/0012. */
 static int matrix_of(const AVFrame *frame)
 {
     switch (frame->colorspace) {
@@ -137,7 +139,7 @@ static int matrix_of(const AVFrame *frame)
     case AVCOL_SPC_BT2020_CL:
         return SWS_CS_BT2020;
     default:
-        return frame->height >= 720 || frame->width >= 1280 ? SWS_CS_ITU709 : SWS_CS_ITU601;
+        return SWS_CS_ITU601;
     }
 }
 
@@ -174,7 +176,7 @@ static int prepare(struct converter *c, const AVFrame *f, int width, int height,
     return 0;
 }
 
-int convert(struct converter *c, const AVFrame *frame, struct picture *picture, struct failure *f)
+static int convert_frame(struct converter *c, const AVFrame *frame, struct picture *picture, struct failure *f)
 {
     const AVPixFmtDescriptor *pixel = av_pix_fmt_desc_get(frame->format);
     AVRational aspect = c->aspect.num > 0 ? c->aspect : frame->sample_aspect_ratio;
@@ -240,4 +242,16 @@ int convert(struct converter *c, const AVFrame *frame, struct picture *picture, 
     picture->height = (uint32_t)out_height;
     picture->rgb = first;
     return 0;
+}
+
+int convert(struct converter *c, const AVFrame *frame, struct picture *picture, struct failure *f)
+{
+    if (!is_interlaced(frame))
+        return convert_frame(c, frame, picture, f);
+    AVFrame *whole = deinterlace(frame);
+    if (!whole)
+        return fail(f, "memory", "no memory for a picture of %d x %d pixels", frame->width, frame->height);
+    int error = convert_frame(c, whole, picture, f);
+    av_frame_free(&whole);
+    return error;
 }

@@ -29,7 +29,7 @@ int say_notes(struct run *run, unsigned notes)
     } words[] = {
         {NOTE_PQ, "hdr-pq", "high dynamic range (PQ), tone-mapped to an ordinary screen"},
         {NOTE_HLG, "hdr-hlg", "high dynamic range (HLG), tone-mapped to an ordinary screen"},
-        {NOTE_INTERLACED, "interlaced", "interlaced pictures, delivered with both fields as stored"},
+        {NOTE_INTERLACED, "interlaced", "interlaced pictures; each shows its first field, filled in with what fits of the other"},
         {NOTE_RESIZED, "size-change", "the picture size changes within the film; frames keep their own"},
         {NOTE_ALPHA, "alpha", "transparent pixels are shown on black"},
         {NOTE_ASPECT, "pixel-aspect", "pixels are not square; pictures are widened to the shape a player shows"},

@@ -1,44 +1,9 @@
 #include "pictures.h"
 
-#include <limits.h>
 #include <string.h>
 
-/* ---- bits of a NAL unit, without the bytes that only guard against start codes ---- */
-
-struct bits {
-    const uint8_t *at, *end;
-    int zeros, left;
-    unsigned byte;
-    int broken;
-};
-
-static struct bits bits_of(const uint8_t *data, size_t size) { return (struct bits){.at = data, .end = data + size}; }
-
-static unsigned bit(struct bits *b)
-{
-    if (b->left == 0) {
-        if (b->at < b->end && b->zeros >= 2 && *b->at == 3) {
-            b->at++;
-            b->zeros = 0;
-        }
-        if (b->at >= b->end) {
-            b->broken = 1;
-            return 0;
-        }
-        b->byte = *b->at++;
-        b->zeros = b->byte ? 0 : b->zeros + 1;
-        b->left = 8;
-    }
-    return b->byte >> --b->left & 1;
-}
-
-static unsigned bits(struct bits *b, int count)
-{
-    unsigned v = 0;
-    while (count-- > 0)
-        v = v << 1 | bit(b);
-    return v;
-}
+#include "av1.h"
+#include "bits.h"
 
 static unsigned golomb(struct bits *b)
 {
@@ -68,7 +33,7 @@ static void skip_scaling_list(struct bits *b, int size)
 /* Whether an H.264 sequence parameter set allows only whole frames, never fields. */
 static int h264_only_frames(const uint8_t *data, size_t size)
 {
-    struct bits b = bits_of(data + 1, size - 1);
+    struct bits b = bits_of_unit(data + 1, size - 1);
     unsigned profile = bits(&b, 8);
     bits(&b, 16);
     golomb(&b);
@@ -124,7 +89,7 @@ static int h264_recovery(const uint8_t *data, size_t size)
         if (at >= size)
             break;
         if (type == 6) {
-            struct bits b = bits_of(data + at, size - at);
+            struct bits b = bits_of_unit(data + at, size - at);
             unsigned frames = golomb(&b);
             return b.broken || frames > 1 << 20 ? -1 : (int)frames;
         }
@@ -200,7 +165,7 @@ static int h264_facts(struct picture_reader *r, const AVPacket *p, struct pictur
         if (type >= 2 && type <= 4)
             return -1; /* data partitions */
         if (type == 1 || type == 5) {
-            struct bits b = bits_of(data + 1, size - 1);
+            struct bits b = bits_of_unit(data + 1, size - 1);
             unsigned first = golomb(&b), kind = golomb(&b);
             if (first == 0 && slices)
                 return -1; /* two pictures in one packet */
@@ -317,7 +282,7 @@ static int vp9_facts(const AVPacket *p, struct picture_facts *f)
 {
     if (p->size < 2)
         return -1;
-    struct bits b = {.at = p->data, .end = p->data + p->size, .zeros = INT_MIN / 2}; /* no guard bytes here */
+    struct bits b = bits_of(p->data, (size_t)p->size);
     if (bits(&b, 2) != 2)
         return -1;
     unsigned profile = bit(&b);
@@ -367,6 +332,9 @@ int picture_reader_init(struct picture_reader *r, const AVCodecParameters *p)
         if (p->extradata_size >= 23 && (e[0] || e[1] || e[2] > 1))
             r->nal_length = (e[21] & 3) + 1;
         return 0;
+    case AV_CODEC_ID_AV1:
+        /* Four bytes of settings, then a sequence header. */
+        return p->extradata_size > 4 && e[0] == 0x81 ? av1_configure(&r->av1, e + 4, (size_t)p->extradata_size - 4) : 0;
     case AV_CODEC_ID_MPEG1VIDEO:
     case AV_CODEC_ID_MPEG2VIDEO:
     case AV_CODEC_ID_MPEG4:
@@ -404,6 +372,8 @@ int picture_facts(struct picture_reader *r, const AVPacket *p, struct picture_fa
         return vp8_facts(p, f);
     case AV_CODEC_ID_VP9:
         return vp9_facts(p, f);
+    case AV_CODEC_ID_AV1:
+        return av1_facts(&r->av1, p->data, (size_t)p->size, f);
     default: /* every picture stands alone */
         *f = (struct picture_facts){.start = 1, .reference = 1, .shown = 1};
         return 0;

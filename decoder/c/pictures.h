@@ -4,11 +4,19 @@
 
 #include <libavcodec/avcodec.h>
 
+/* What AV1's sequence header says about reading frame headers. */
+struct av1_sequence {
+    int known;                            /* frame headers can be read as far as the pictures they replace */
+    int frame_ids, id_length, order_bits; /* bits of a frame's number and of its place in order */
+    int screen_content, integer_motion;   /* 0, 1, or 2: each frame says */
+};
+
 /* What is known of a track. One per reading thread. */
 struct picture_reader {
     enum AVCodecID codec;
     int nal_length; /* bytes of the length before each unit; 0: start codes */
     int sets_inside; /* parameter sets were seen in a packet */
+    struct av1_sequence av1;
 };
 
 struct picture_facts {

@@ -298,6 +298,9 @@ static int choose(struct plan *p, struct job *job, const struct group *now, cons
             return give_up(p);
         while (at + 1 < count && times[at + 1] <= time)
             at++;
+        /* What was asked for: the picture at which decoding starts instead of the one shown. */
+        if (r->approximate && times[0] == now->key_pts)
+            at = 0;
         if (job->wanted_count && job->wanted[job->wanted_count - 1].pts == times[at])
             job->wanted[job->wanted_count - 1].repeats++;
         else

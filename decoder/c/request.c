@@ -150,6 +150,8 @@ int request_parse(struct request *r, int argc, char **argv, const char **error)
                 return -1;
         } else if (IS("--plain")) {
             r->plain = 1;
+        } else if (IS("--approximate")) {
+            r->approximate = 1;
         } else if (IS("--no-sandbox")) {
             r->sandbox = 0;
         } else {

@@ -25,6 +25,7 @@ struct request {
     int max_side; /* 0: as stored */
     int workers;
     int plain;
+    int approximate; /* a time may be answered by the picture before it at which decoding can start */
     int track; /* -1: the default one, otherwise the index among the video streams */
     int64_t max_pixels;
     uint64_t memory_bytes, cpu_seconds; /* 0: no limit */

@@ -13,6 +13,9 @@ pub const ORIGIN: &str = env!("PICCHU_DECODER_ORIGIN");
 /// The licence of the FFmpeg part (LGPL 2.1); empty unless [`ORIGIN`] is `bundled`.
 pub const FFMPEG_LICENSE: &str = include_str!(concat!(env!("OUT_DIR"), "/COPYING.LGPLv2.1"));
 
+/// The licence of the AV1 decoder (BSD 2-clause); empty where the program has none.
+pub const AV1_LICENSE: &str = include_str!(concat!(env!("OUT_DIR"), "/COPYING.dav1d"));
+
 #[cfg(test)]
 mod tests {
     #[test]

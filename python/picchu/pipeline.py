@@ -111,13 +111,16 @@ class Stages:
         per_shot: int | None = None,
         sharpest: float | None = None,
         lineage: bool = False,
+        approximate: bool = False,
     ) -> Plan:
         """Chooses which frames to take; one a second unless this is called. Options as for `Film.frames`.
 
         Raises:
             InvalidInput: For options that make no sense.
         """
-        sampling = Sampling.of(every, fps, at, start, end, limit, max_side, per_shot, sharpest, lineage)
+        sampling = Sampling.of(
+            every, fps, at, start, end, limit, max_side, per_shot, sharpest, lineage, approximate
+        )
         return replace(self._plan(), sampling=sampling)
 
     def detect(self, detector: Detector | Cast | str | os.PathLike[str]) -> Plan:

@@ -34,6 +34,7 @@ class Sampling:
     per_shot: int | None = None
     sharpest: float | None = None
     lineage: bool | None = None
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         rules = ("every", "fps", "at", "per_shot", "sharpest")
@@ -66,12 +67,15 @@ class Sampling:
         per_shot: int | None,
         sharpest: float | None,
         lineage: bool,
+        approximate: bool,
     ) -> Sampling:
         """Takes options as the verbs have them."""
         times = None if at is None else tuple(float(time) for time in at)
         # What is not asked for is not shown.
         marked = True if lineage else None
-        return cls(every, fps, times, start, end, limit, max_side, per_shot, sharpest, marked)
+        return cls(
+            every, fps, times, start, end, limit, max_side, per_shot, sharpest, marked, bool(approximate)
+        )
 
     def _rule(self) -> Any:
         if self.fps is not None:
@@ -99,6 +103,7 @@ class Sampling:
             "limit": None if self.limit is None else int(self.limit),
             "max_side": None if self.max_side is None else int(self.max_side),
             "lineage": bool(self.lineage),
+            "approximate": self.approximate,
         }
 
     def to_json(self) -> str:
@@ -108,7 +113,7 @@ class Sampling:
     def given(self) -> dict[str, Any]:
         """The options that say something."""
         options = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in options.items() if value is not None} or {"every": 1.0}
+        return {name: value for name, value in options.items() if value not in (None, False)} or {"every": 1.0}
 
 
 def _number(name: str, value: Any) -> float:

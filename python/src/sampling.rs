@@ -16,6 +16,7 @@ pub(crate) struct SamplingOptions {
     max_side: Option<u32>,
     #[serde(default)]
     lineage: bool,
+    approximate: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +55,7 @@ impl SamplingOptions {
         sampling.limit = self.limit;
         sampling.max_side = self.max_side;
         sampling.lineage = self.lineage;
+        sampling.approximate = self.approximate;
         Ok(sampling)
     }
 }

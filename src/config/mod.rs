@@ -60,6 +60,9 @@ pub struct Config {
     /// Frames a second.
     #[serde(default = "one_a_second")]
     pub fps: f64,
+    /// Fast and inexact sampling: see [`Sampling::approximate`].
+    #[serde(default)]
+    pub approximate: bool,
     /// At most so many frames.
     #[serde(default)]
     pub limit: Option<u64>,
@@ -111,6 +114,7 @@ impl Config {
             sample: SampleChoice::default(),
             lineage: false,
             fps: one_a_second(),
+            approximate: false,
             limit: None,
             detector: DetectorChoice::default(),
             embedder: EmbedderChoice::default(),
@@ -135,6 +139,7 @@ impl Config {
         let mut sampling = self.sample.build(self.fps)?;
         sampling.lineage = self.lineage;
         sampling.limit = self.limit;
+        sampling.approximate = self.approximate;
         let deduper = match self.min_similarity {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),

@@ -32,6 +32,10 @@ pub struct Sampling {
     /// Says of each frame to which shot and drawing it belongs, whatever the policy. Costs a look at the whole film.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lineage: bool,
+    /// The caller's choice of speed over exactness: a time may be answered by the last frame before it at which the
+    /// decoder can start. Never by a later one, and the frame tells its own time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
 }
 
 /// The rule by which frames are taken.
@@ -145,7 +149,16 @@ impl Interval {
 
 impl Sampling {
     fn new(policy: Policy) -> Self {
-        Self { policy, start: None, end: None, limit: None, max_side: None, skip: 0, lineage: false }
+        Self {
+            policy,
+            start: None,
+            end: None,
+            limit: None,
+            max_side: None,
+            skip: 0,
+            lineage: false,
+            approximate: false,
+        }
     }
 
     /// The frame shown at each multiple of `interval`, from time 0.
@@ -265,6 +278,14 @@ impl Sampling {
     #[must_use]
     pub fn skip(mut self, samples: u64) -> Self {
         self.skip = samples;
+        self
+    }
+
+    /// Takes the nearest frame before each time at which the decoder can start, instead of the one shown: many times
+    /// faster, seconds off. For [`Policy::Every`] and [`Policy::At`]; sources that lose nothing stay exact.
+    #[must_use]
+    pub fn approximate(mut self) -> Self {
+        self.approximate = true;
         self
     }
 }

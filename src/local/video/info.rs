@@ -77,10 +77,18 @@ fn notes(fields: &Fields) -> Vec<String> {
         aspect.0 != aspect.1,
         format!("pixels are not square ({}:{}); pictures are widened", aspect.0, aspect.1),
     );
-    note(fields.is_set("interlaced"), "interlaced; both fields are delivered as stored".into());
+    note(
+        fields.is_set("interlaced"),
+        "interlaced; each picture shows its first field, filled in with what fits of the other".into(),
+    );
     let transfer = fields.text("transfer");
     note(transfer == "smpte2084", "high dynamic range (PQ), tone-mapped to an ordinary screen".into());
     note(transfer == "arib-std-b67", "high dynamic range (HLG), tone-mapped to an ordinary screen".into());
+    let unlabelled = matches!(fields.text("matrix"), "" | "unknown" | "unspecified");
+    note(
+        unlabelled && fields.text("pixel_format").starts_with("yuv"),
+        "the colour matrix is not labelled; BT.601 is assumed".into(),
+    );
     note(fields.is_set("alpha"), "transparent pixels are shown on black".into());
     let tracks: u32 = fields.number("tracks").unwrap_or(1);
     note(tracks > 1, format!("{tracks} video tracks; track {} is read", fields.text("track")));
