@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from picchu import _picchu, curate, display
+from picchu.cast import Cast
 from picchu.exceptions import Gap, InvalidInput, NotFound
+from picchu.reports import LintReport, ThresholdReport, threshold_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -429,6 +431,56 @@ class Dataset(Sequence[Record]):
         types = {"outcome": "category", "width": "Int64", "height": "Int64", "embedding_row": "Int64"}
         numbers = dict.fromkeys(("time", "confidence", "quality", "similarity"), "float64")
         return frame.astype({**types, **numbers})
+
+    def lint(self, cast: Cast | str | os.PathLike[str] | None = None) -> LintReport:
+        """Judges the captions of the training images: length, names, looks, beginnings, variety.
+
+        Args:
+            cast: The cast, or the path of its file; shows captions that tell fixed looks as well.
+
+        >>> report = picchu.open_dataset("dataset/").lint("cast.toml")
+        >>> [finding for finding in report.findings if finding["rule"] == "looks"]
+        []
+        """
+        if cast is not None and not isinstance(cast, Cast):
+            cast = Cast.load(cast)
+        body, text = self._native.lint(None if cast is None else json.dumps(cast.to_dict()))
+        data = json.loads(body)
+        findings, near = data["findings"], data["near_identical"]
+        return LintReport(data["captions"], data["names"], findings, near, data, text)
+
+    def calibrate(
+        self,
+        min_similarity: float | None = None,
+        *,
+        wanted: int | None = None,
+        answers: Iterable[tuple[str, str, bool]] = (),
+        pairs: int = 12,
+    ) -> ThresholdReport:
+        """Says what each threshold would keep, from the stored embeddings; nothing is changed.
+
+        Args:
+            min_similarity: The threshold to judge; that of the dataset by default.
+            wanted: Finds the threshold at which about so many images stay.
+            answers: Pairs of ids with True where the two are the same for training: a threshold is fitted to
+                them.
+            pairs: How many pairs to show on each side of the cut.
+
+        Raises:
+            InvalidInput: For a threshold out of range, or an answer about records that are not there.
+
+        >>> report = picchu.open_dataset("dataset/").calibrate(wanted=10)
+        >>> report.kept <= report.candidates
+        True
+        """
+        options = {
+            "min_similarity": min_similarity,
+            "wanted": wanted,
+            "pairs": pairs,
+            "answers": [{"a": a, "b": b, "same": same} for a, b, same in answers],
+        }
+        body, page = self._native.calibrate(json.dumps(options))
+        return threshold_report(json.loads(body), page)
 
     def export(
         self,

@@ -1,4 +1,4 @@
-"""What runs on this machine: no account, no service, and no model but your own.
+"""What runs on this machine: no account, and no model but your own; and captions by servers of your own.
 
 These classes only hold options; the work is done in `Plan.run`.
 """
@@ -6,14 +6,21 @@ These classes only hold options; the work is done in `Plan.run`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from picchu.cast import Cast
 
-__all__ = ["LayoutEmbedder", "MeasuredCaptioner", "OnnxDetector", "OnnxEmbedder", "PaletteDetector"]
+__all__ = [
+    "LayoutEmbedder",
+    "MeasuredCaptioner",
+    "OnnxDetector",
+    "OnnxEmbedder",
+    "OpenAiCaptioner",
+    "PaletteDetector",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -214,3 +221,36 @@ class MeasuredCaptioner:
     def to_dict(self) -> dict[str, Any]:
         """As the native module reads it."""
         return {"measured": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAiCaptioner:
+    """Captions by a model that sees, behind a server with the OpenAI interface: Ollama, vLLM, llama.cpp.
+
+    A key, where the server wants one, comes from the environment variable ``OPENAI_API_KEY``.
+
+    Args:
+        model: Name of the model on its server, for example ``"qwen2.5vl:7b"``.
+        base_url: Address up to the version; that of Ollama on this machine unless given.
+        max_tokens: Most tokens of an answer.
+        timeout: Seconds until an answer has to be there.
+        attempts: Attempts in all where the server is busy, slow or gone.
+        tools: Whether to demand the caption through a tool, for servers and models that take tools.
+        instructions: A wish to the model, for example ``"Always name the setting."``
+
+    >>> picchu.local.OpenAiCaptioner("llava", base_url="http://localhost:8000/v1").to_dict()
+    {'openai': {'model': 'llava', 'base_url': 'http://localhost:8000/v1', 'tools': False}}
+    """
+
+    model: str
+    base_url: str | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    attempts: int | None = None
+    tools: bool = False
+    instructions: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the native module reads it."""
+        options = asdict(self)
+        return {"openai": {name: value for name, value in options.items() if value not in (None, "")}}

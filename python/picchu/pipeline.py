@@ -8,13 +8,21 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from picchu import _picchu, display
+from picchu.aws import NovaCaptioner, NovaEmbedder, TitanEmbedder
 from picchu.cast import Cast
 from picchu.dataset import Dataset, gap_of, open_dataset
 from picchu.exceptions import ConfigError, GapWarning, InvalidInput
-from picchu.local import LayoutEmbedder, MeasuredCaptioner, OnnxDetector, OnnxEmbedder, PaletteDetector
+from picchu.local import (
+    LayoutEmbedder,
+    MeasuredCaptioner,
+    OnnxDetector,
+    OnnxEmbedder,
+    OpenAiCaptioner,
+    PaletteDetector,
+)
 from picchu.progress import Progress
 from picchu.rekognition import Rekognition
 from picchu.sampling import Every, Sampling
@@ -24,11 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CropOptions", "Explanation", "Keep", "Plan", "StageExplanation", "Stages"]
 
-Detector = PaletteDetector | OnnxDetector | Rekognition
+Detector: TypeAlias = PaletteDetector | OnnxDetector | Rekognition
 """Who finds and names the characters."""
 
-Embedder = LayoutEmbedder | OnnxEmbedder
+Embedder: TypeAlias = LayoutEmbedder | OnnxEmbedder | TitanEmbedder | NovaEmbedder
 """Who turns crops into vectors."""
+
+Captioner: TypeAlias = MeasuredCaptioner | NovaCaptioner | OpenAiCaptioner
+"""Who describes crops."""
 
 Keep = Literal["best", "first"]
 """Which of several near-duplicates stays: the one of the best quality, or the first in the film."""
@@ -61,11 +72,17 @@ class StageExplanation:
         stage: Its verb.
         by: Who does it, with the settings that matter.
         state: ``"done"``, ``"to_do"``, or how many frames are done.
+        requests: Paid requests that are left, about, for one character a frame; 0 for what costs nothing.
+        tokens: Tokens that they read and write.
+        usd: What they cost in US dollars; None where the price is not known.
     """
 
     stage: str
     by: str
     state: str | int
+    requests: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,7 +190,8 @@ class Stages:
         """Chooses what counts as a near-duplicate, and which of several stays.
 
         Args:
-            embedder: Who turns crops into vectors; `picchu.local.LayoutEmbedder` by default.
+            embedder: Who turns crops into vectors; `picchu.local.LayoutEmbedder` by default. For meaning, not
+                only looks: `picchu.aws.TitanEmbedder`, `picchu.aws.NovaEmbedder`.
             min_similarity: Cosine from which two crops are near-duplicates, above -1 to 1: higher keeps more.
                 The embedder's own by default; thresholds do not carry over from one embedder to another.
             keep: ``"best"`` keeps the one of the best quality, ``"first"`` the first in the film.
@@ -192,8 +210,12 @@ class Stages:
             self._plan(), embedder=embedder or LayoutEmbedder(), min_similarity=min_similarity, keep=keep
         )
 
-    def caption(self, captioner: MeasuredCaptioner | None = None) -> Plan:
-        """Chooses who describes the crops; `picchu.local.MeasuredCaptioner` by default."""
+    def caption(self, captioner: Captioner | None = None) -> Plan:
+        """Chooses who describes the crops; `picchu.local.MeasuredCaptioner` by default.
+
+        Whoever it is, captions pass the same gate: names, leaked looks, length, variety.
+        `picchu.aws.NovaCaptioner` and `picchu.local.OpenAiCaptioner` tell actions, poses and places as well.
+        """
         return replace(self._plan(), captioner=captioner or MeasuredCaptioner())
 
 
@@ -220,12 +242,12 @@ class Plan(Stages):
     embedder: Embedder = field(default_factory=LayoutEmbedder)
     min_similarity: float | None = None
     keep: Keep = "best"
-    captioner: MeasuredCaptioner = field(default_factory=MeasuredCaptioner)
+    captioner: Captioner = field(default_factory=MeasuredCaptioner)
 
     def _plan(self) -> Plan:
         return self
 
-    def _to_json(self) -> str:
+    def _to_json(self, budget: float | None = None) -> str:
         if self.detector is None:
             raise ConfigError(
                 "the plan has no detector; add one with .detect(picchu.local.PaletteDetector(cast))",
@@ -242,8 +264,19 @@ class Plan(Stages):
                 "min_similarity": None if self.min_similarity is None else float(self.min_similarity),
                 "keep": self.keep,
                 "captioner": self.captioner.to_dict(),
+                "max_usd": budget,
             }
         )
+
+    def estimate(self, path: str | os.PathLike[str] | None = None) -> float | None:
+        """What a run will cost in US dollars, about, for one character a frame; None if it cannot be told.
+
+        `explain` has it stage by stage. Raises as `explain`.
+        """
+        explanation = self.explain(path)
+        costs = [stage.usd for stage in explanation.stages]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if explanation.expected_frames is not None and len(known) == len(costs) else None
 
     def explain(self, path: str | os.PathLike[str] | None = None) -> Explanation:
         """Says what a run would do, and what of it is done already. Decodes and writes nothing.
@@ -262,6 +295,7 @@ class Plan(Stages):
                 stage["stage"],
                 stage["by"],
                 stage["state"]["partly"] if isinstance(stage["state"], dict) else stage["state"],
+                **stage.get("estimate", {}),
             )
             for stage in fields["stages"]
         )
@@ -271,6 +305,7 @@ class Plan(Stages):
         self,
         path: str | os.PathLike[str],
         *,
+        budget: float | None = None,
         progress: bool = True,
         on_event: Callable[[dict[str, Any]], None] | None = None,
     ) -> Dataset:
@@ -282,6 +317,8 @@ class Plan(Stages):
 
         Args:
             path: The folder of the dataset; made if it does not exist.
+            budget: Most US dollars that this run may spend, by the price table. The run ends before it is
+                passed; what is paid is kept, and the same call with a larger budget goes on from there.
             progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
             on_event: Is called in this thread with everything that happens, as dicts with the key
                 ``"event"``: opened, resumed, looking, learning, collected, gap, frame_failed, selected,
@@ -294,9 +331,10 @@ class Plan(Stages):
             ConfigError: If the plan has no detector.
             AlreadyExists: If the folder holds another film's dataset.
             InvalidInput: If the film is not a film, or a reference picture cannot be used.
-            PermissionDenied, QuotaExceeded: If the folder cannot be written, or the disk is full.
+            PermissionDenied: If the folder cannot be written, or a service refuses access.
+            QuotaExceeded: If the disk is full or the budget is used up.
         """
-        plan, folder = self._to_json(), Path(path)
+        plan, folder = self._to_json(budget), Path(path)
         with Progress(visible=progress) as shown:
 
             def notify(line: str) -> None:

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods as _};
 use picchu::{
-    Error, Result,
+    Cast, Error, Result,
+    caption::LintRules,
     config::open_store,
-    dataset::export::nova,
+    dataset::{CalibrateOptions, export::nova},
     types::{Decision, Record},
 };
 use pyo3::{prelude::*, types::PyBytes};
@@ -102,5 +103,33 @@ impl Dataset {
     fn export_nova<'py>(&self, py: Python<'py>, uri: &str) -> PyResult<Manifest<'py>> {
         let manifest = wait(py, nova::manifest(&self.inner, uri))?;
         Ok((PyBytes::new(py, &manifest.body), manifest.lines.len(), manifest.uploads))
+    }
+
+    /// What the captions look like as a whole: JSON, and the same for people. `cast` is a cast as JSON.
+    #[pyo3(signature = (cast=None))]
+    fn lint(&self, py: Python<'_>, cast: Option<&str>) -> PyResult<(String, String)> {
+        let report = || -> Result<(String, String)> {
+            let rules = match cast {
+                Some(cast) => LintRules::for_cast(
+                    &serde_json::from_str::<Cast>(cast)
+                        .map_err(|e| Error::invalid(format!("the cast is not understood: {e}")))?,
+                ),
+                None => LintRules::default(),
+            };
+            let report = self.inner.lint(&rules);
+            Ok((json(&report)?, report.to_string()))
+        };
+        py.detach(report).or_raise(py)
+    }
+
+    /// What each threshold would do: JSON, and a page. `options` are those of `CalibrateOptions` as JSON.
+    fn calibrate(&self, py: Python<'_>, options: &str) -> PyResult<(String, String)> {
+        wait(py, async {
+            let options: CalibrateOptions = serde_json::from_str(options)
+                .map_err(|e| Error::invalid(format!("the options of calibrate are not understood: {e}")))?;
+            let report = self.inner.calibrate(&options).await?;
+            let page = self.inner.calibration_page(&report).await?;
+            Ok((json(&report)?, page))
+        })
     }
 }

@@ -38,6 +38,7 @@ struct Plan {
     min_similarity: Option<f64>,
     keep: Keep,
     captioner: CaptionerChoice,
+    max_usd: Option<f64>,
 }
 
 impl Plan {
@@ -50,6 +51,9 @@ impl Plan {
         };
         plan.cast.check()?;
         let mut shared = Shared::new(plan.cast).keep_answers_in(Arc::clone(&store));
+        if let Some(usd) = plan.max_usd {
+            shared = shared.budget(usd)?;
+        }
         let embedder = shared.embedder(&plan.embedder).await?;
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)

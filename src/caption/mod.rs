@@ -1,21 +1,27 @@
 //! Words for crops.
 
+mod answer;
 mod facts;
 mod lint;
 mod measured;
+mod prompt;
+mod vision;
 
 use async_trait::async_trait;
 
 use crate::{
     error::Result,
-    types::{Caption, CaptionRequest, ProviderInfo},
+    types::{Caption, CaptionRequest, ProviderInfo, Usage},
 };
 
+pub use answer::Answer;
 pub use lint::{
     Counted, LengthReport, LintFinding, LintReport, LintRules, Linter, Look, NearIdentical, check,
 };
 pub(crate) use lint::{Item, report};
 pub use measured::MeasuredCaptioner;
+pub use prompt::{CAPTION_TOOL, CaptionPrompt, Prompt, Tone};
+pub use vision::{Told, VisionCaptioner, VisionModel};
 
 /// Fewest and most characters of a caption, as the strictest trainer counts them.
 pub const CAPTION_CHARS: (usize, usize) = (3, 1024);
@@ -34,6 +40,11 @@ pub trait Captioner: std::fmt::Debug + Send + Sync + 'static {
     /// What one caption costs in US dollars, about: 0 for what runs on this machine, `None` where the price is not known.
     fn price(&self) -> Option<f64> {
         Some(0.0)
+    }
+
+    /// What one caption uses, about; nothing for what runs on this machine.
+    fn usage_of_one(&self) -> Usage {
+        Usage::default()
     }
 
     /// Describes one crop.

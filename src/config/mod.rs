@@ -1,8 +1,10 @@
 //! From settings to a pipeline: the only place that knows which implementations there are.
 
+mod bedrock;
 #[cfg(feature = "aws-rekognition")]
 mod cloud;
 mod onnx;
+mod openai;
 mod providers;
 mod sampling;
 
@@ -16,7 +18,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "aws-rekognition")]
 pub use self::cloud::{CastService, Cleaner, Resource};
 pub use self::{
+    bedrock::{BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice},
     onnx::{OnnxDetectorChoice, OnnxEmbedderChoice},
+    openai::OpenAiCaptionerChoice,
     providers::{CaptionerChoice, DetectorChoice, EmbedderChoice, Providers, Shared},
     sampling::SampleChoice,
 };
@@ -178,12 +182,11 @@ impl Config {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the prices", path, e))?;
             prices = prices.with(PriceTable::from_toml(&text)?);
         }
-        let mut meter = Meter::new(prices);
-        if let Some(usd) = self.max_usd {
-            meter = meter.budget(usd);
-        }
         let mut shared = Shared::new(Cast::load(&self.cast)?);
-        shared.meter = Arc::new(meter);
+        shared.meter = Arc::new(Meter::new(prices));
+        if let Some(usd) = self.max_usd {
+            shared = shared.budget(usd)?;
+        }
         #[cfg(feature = "aws")]
         {
             shared.aws = self.aws.clone();

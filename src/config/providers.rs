@@ -10,14 +10,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{OnnxDetectorChoice, OnnxEmbedderChoice, references};
+use super::{
+    BedrockCaptionerChoice, BedrockEmbedderChoice, OnnxDetectorChoice, OnnxEmbedderChoice,
+    OpenAiCaptionerChoice, bedrock::BedrockEmbedder, references,
+};
 #[cfg(feature = "aws")]
 use crate::aws::{AwsContext, AwsSettings};
 use crate::{
     caption::{Captioner, MeasuredCaptioner},
     detect::{CharacterDetector, PaletteDetector, PaletteOptions},
     embed::{Embedder, LayoutEmbedder},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     layers::{Cache, Meter},
     store::Store,
     train::Ledger,
@@ -57,6 +60,18 @@ impl Shared {
         self.cache = Arc::new(Cache::new(Arc::clone(&store)));
         self.ledger = Some(Ledger::new(store));
         self
+    }
+
+    /// Sets how many US dollars may be spent, by the same prices.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) for a budget below 0.
+    pub fn budget(mut self, usd: f64) -> Result<Self> {
+        if !(usd.is_finite() && usd >= 0.0) {
+            return Err(Error::new(ErrorKind::Config, format!("the budget is {usd}; it must be 0 or more")));
+        }
+        self.meter = Arc::new(Meter::new(self.meter.prices().clone()).budget(usd));
+        Ok(self)
     }
 
     /// The job's embedder, which detectors may name with where it sees who somebody is.
@@ -172,6 +187,10 @@ pub enum EmbedderChoice {
     Layout {},
     /// A model of the user's own.
     Onnx(OnnxEmbedderChoice),
+    /// Amazon Titan Multimodal Embeddings.
+    Titan(BedrockEmbedderChoice),
+    /// Amazon Nova Multimodal Embeddings.
+    Nova(BedrockEmbedderChoice),
 }
 
 impl Default for EmbedderChoice {
@@ -204,10 +223,12 @@ impl EmbedderChoice {
     ///
     /// # Errors
     /// None of the embedders that need nothing from outside; as its service says.
-    pub async fn open(&self, _shared: &Shared) -> Result<Arc<dyn Embedder>> {
+    pub async fn open(&self, shared: &Shared) -> Result<Arc<dyn Embedder>> {
         match self {
             Self::Layout {} => Ok(Arc::new(LayoutEmbedder::new())),
             Self::Onnx(choice) => choice.open().await,
+            Self::Titan(choice) => choice.open(BedrockEmbedder::Titan, shared).await,
+            Self::Nova(choice) => choice.open(BedrockEmbedder::Nova, shared).await,
         }
     }
 }
@@ -219,6 +240,11 @@ impl EmbedderChoice {
 pub enum CaptionerChoice {
     /// [`MeasuredCaptioner`]: sentences over what was measured.
     Measured {},
+    /// A model of Amazon Bedrock that sees; Nova Pro by default.
+    Nova(BedrockCaptionerChoice),
+    /// A model behind a server with the OpenAI interface: Ollama, vLLM, llama.cpp.
+    #[serde(rename = "openai")]
+    OpenAi(OpenAiCaptionerChoice),
 }
 
 impl Default for CaptionerChoice {
@@ -232,17 +258,33 @@ impl CaptionerChoice {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is none, or whose options have no defaults.
+    ///
+    /// `nova-lite` is Nova 2 Lite in the United States, `bedrock:MODEL` any model of Bedrock that sees, and
+    /// `openai:MODEL@ADDRESS` a model on a server of one's own.
     pub fn named(name: &str) -> Result<Self> {
-        named(name, "captioner")
+        let of_bedrock = |model: &str| {
+            Self::Nova(BedrockCaptionerChoice {
+                model: Some(model.to_owned()),
+                ..BedrockCaptionerChoice::default()
+            })
+        };
+        match name.split_once(':') {
+            Some(("openai", model)) => Ok(Self::OpenAi(OpenAiCaptionerChoice::named(model))),
+            Some(("bedrock", model)) => Ok(of_bedrock(model)),
+            _ if name == "nova-lite" => Ok(of_bedrock("us.amazon.nova-2-lite-v1:0")),
+            _ => named(name, "captioner"),
+        }
     }
 
     /// The captioner.
     ///
     /// # Errors
     /// None of the captioners that need nothing from outside; as its service says.
-    pub async fn open(&self, _shared: &Shared) -> Result<Arc<dyn Captioner>> {
+    pub async fn open(&self, shared: &Shared) -> Result<Arc<dyn Captioner>> {
         match self {
             Self::Measured {} => Ok(Arc::new(MeasuredCaptioner::new())),
+            Self::Nova(choice) => choice.open(shared).await,
+            Self::OpenAi(choice) => choice.open(shared).await,
         }
     }
 }
@@ -263,14 +305,24 @@ impl Providers {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) in builds without any.
+    // With every feature no field is left to the default.
+    #[allow(clippy::needless_update)]
     pub fn aws() -> Result<Self> {
-        #[cfg(feature = "aws-rekognition")]
-        return Ok(Self { detector: DetectorChoice::Rekognition(Box::default()), ..Self::default() });
-        #[cfg(not(feature = "aws-rekognition"))]
-        Err(Error::new(
-            crate::ErrorKind::Unsupported,
-            "this build has none of Amazon's services; enable the feature \"aws-rekognition\"",
-        ))
+        if !cfg!(any(feature = "aws-rekognition", feature = "aws-bedrock")) {
+            return Err(Error::new(
+                crate::ErrorKind::Unsupported,
+                "this build has none of Amazon's services; enable the feature \"aws-rekognition\" or \"aws-bedrock\"",
+            ));
+        }
+        Ok(Self {
+            #[cfg(feature = "aws-rekognition")]
+            detector: DetectorChoice::Rekognition(Box::default()),
+            #[cfg(feature = "aws-bedrock")]
+            embedder: EmbedderChoice::Titan(BedrockEmbedderChoice::default()),
+            #[cfg(feature = "aws-bedrock")]
+            captioner: CaptionerChoice::Nova(BedrockCaptionerChoice::default()),
+            ..Self::default()
+        })
     }
 }
 

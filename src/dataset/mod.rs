@@ -9,8 +9,11 @@
 //!   reviews.jsonl       people's decisions, only ever appended to
 //!   split.json          which shots are held out of training, where that was decided
 //!   contact-sheet.html  the result at a glance
+//!   calibration.html    which threshold, where somebody asked
 //! ```
 
+mod calibration;
+mod calibration_page;
 mod contact_sheet;
 pub mod export;
 mod header;
@@ -32,12 +35,8 @@ use std::{
 use bytes::Bytes;
 use image::RgbImage;
 
-pub(crate) use self::{
-    contact_sheet::contact_sheet,
-    npy::{from_npy, to_npy},
-    picture::decode_image,
-};
 pub use self::{
+    calibration::{Bin, CalibrateOptions, PairAnswer, PairNearCut, Point, ThresholdReport, pair_answers},
     header::{
         AnalysisHeader, Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings,
     },
@@ -47,6 +46,11 @@ pub use self::{
     split::{Part, ShotId, Split, SplitOptions},
     stats::{Advice, CharacterStats, Framing, More, Stats},
     validate::{Complaint, Fix, Violation, validate},
+};
+pub(crate) use self::{
+    contact_sheet::contact_sheet,
+    npy::{from_npy, to_npy},
+    picture::decode_image,
 };
 use crate::{
     caption::{self, LintReport, LintRules},

@@ -57,6 +57,27 @@ impl CosineDeduper {
         self
     }
 
+    /// The deduper that calls itself so, threshold and all; `None` if it is another one.
+    pub fn known_as(info: &ProviderInfo) -> Option<Self> {
+        let (min_similarity, keep) = info.model.strip_prefix("cosine at ")?.split_once(", keep ")?;
+        let keep = match keep {
+            "first" => Keep::First,
+            "best" => Keep::Best,
+            _ => return None,
+        };
+        Some(Self::at(min_similarity.parse().ok()?).ok()?.keep(keep))
+    }
+
+    /// The threshold, where one was chosen.
+    pub fn min_similarity(&self) -> Option<f64> {
+        self.min_similarity
+    }
+
+    /// Which of several stays.
+    pub fn kept(&self) -> Keep {
+        self.keep
+    }
+
     /// Threads, kernel and memory of the search.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {

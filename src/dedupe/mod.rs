@@ -31,6 +31,7 @@ mod calibrate;
 mod cosine;
 mod deduper;
 mod error;
+mod fit;
 mod index;
 mod join;
 mod options;
@@ -45,6 +46,7 @@ pub use self::{
     cosine::{CosineDeduper, Keep},
     deduper::{Candidates, Deduper},
     error::DedupeError,
+    fit::{Fit, Verdict, fit_threshold},
     index::{Admission, Index},
     join::{Components, Join, Pair, components, join},
     options::Options,

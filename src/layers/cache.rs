@@ -160,7 +160,8 @@ impl<T: CharacterDetector + ?Sized> CharacterDetector for Cached<T> {
 
     async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
         // Each frame has its own key, whatever else is in its batch.
-        futures::future::try_join_all(frames.iter().map(|frame| async move {
+        // All are waited for, also when one fails: the others are paid, and kept.
+        futures::future::join_all(frames.iter().map(|frame| async move {
             let key = picture_key(self.info(), &frame.image).await?;
             self.cache
                 .json(key, async {
@@ -170,6 +171,8 @@ impl<T: CharacterDetector + ?Sized> CharacterDetector for Cached<T> {
                 .await
         }))
         .await
+        .into_iter()
+        .collect()
     }
 
     /// A detector that learned from a film answers by more than its settings say: it is not cached.
@@ -184,7 +187,8 @@ impl<T: Embedder + ?Sized> Embedder for Cached<T> {
 
     async fn embed(&self, crops: &[Crop]) -> Result<Embeddings> {
         let dimensions = self.dimensions();
-        let rows = futures::future::try_join_all(crops.iter().map(|crop| async move {
+        // All are waited for, also when one fails: the others are paid, and kept.
+        let rows: Vec<Vec<f32>> = futures::future::join_all(crops.iter().map(|crop| async move {
             let key = picture_key(self.info(), &crop.image).await?.part("embedding");
             let ask = async {
                 let rows = self.inner.embed(std::slice::from_ref(crop)).await?;
@@ -199,7 +203,9 @@ impl<T: Embedder + ?Sized> Embedder for Cached<T> {
             }
             Ok(values.iter().map(|v| f32::from_le_bytes(*v)).collect::<Vec<f32>>())
         }))
-        .await?;
+        .await
+        .into_iter()
+        .collect::<Result<_>>()?;
         let matrix = Array2::from_shape_vec((crops.len(), dimensions), rows.concat())
             .map_err(|e| Error::internal(format!("vectors of unequal length: {e}")))?;
         // Unit rows were stored: making them unit again could change their last bits.

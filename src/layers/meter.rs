@@ -242,6 +242,10 @@ impl<T: Captioner + ?Sized> Captioner for Metered<T> {
         self.price_of_one()
     }
 
+    fn usage_of_one(&self) -> Usage {
+        self.expected
+    }
+
     /// The caption says what it used; the meter adds what that costs.
     async fn caption(&self, request: &CaptionRequest) -> Result<Caption> {
         let charge = self.meter.begin(&self.item, &self.expected)?;

@@ -56,6 +56,10 @@ macro_rules! forward {
     };
     (captioner) => {
         forward!(detector);
+
+        fn usage_of_one(&self) -> crate::types::Usage {
+            self.inner.usage_of_one()
+        }
     };
 }
 use forward;

@@ -1,7 +1,9 @@
-//! What runs on this machine: decoding films, models of the user's own.
+//! What runs on this machine: decoding films, models of the user's own, servers that speak the OpenAI interface.
 
 #[cfg(feature = "onnx")]
 pub mod onnx;
+#[cfg(feature = "http")]
+pub mod openai;
 #[cfg(feature = "video")]
 pub mod video;
 #[cfg(feature = "http")]

@@ -28,7 +28,7 @@ use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::FrameSource,
     store::{Key, PutMode, Store},
-    types::{Caption, CaptionRequest, Crop, Detection, Embeddings, Frame, ProviderInfo},
+    types::{Caption, CaptionRequest, Crop, Detection, Embeddings, Frame, ProviderInfo, Usage},
 };
 
 /// Objects read at once when a run goes on.
@@ -246,7 +246,12 @@ pub(crate) struct RememberingCaptioner {
 #[serde(rename_all = "snake_case")]
 enum Told {
     Caption(Caption),
-    Refusal { kind: String, message: String },
+    Refusal {
+        kind: String,
+        message: String,
+        #[serde(default)]
+        usage: Usage,
+    },
 }
 
 #[async_trait]
@@ -269,7 +274,7 @@ impl Captioner for RememberingCaptioner {
         .await?;
         match self.answers.get(&question) {
             Some(Told::Caption(caption)) => return Ok(caption),
-            Some(Told::Refusal { kind, message }) => return Err(Error::new(kind_of(&kind), message)),
+            Some(Told::Refusal { kind, message, usage }) => return Err(refusal(&kind, message, usage)),
             None => {}
         }
         match self.inner.caption(request).await {
@@ -278,13 +283,21 @@ impl Captioner for RememberingCaptioner {
                 Ok(caption)
             }
             Err(e) if is_about_the_item(&e) => {
-                let told = Told::Refusal { kind: e.kind().as_str().into(), message: e.to_string() };
+                let (kind, usage) = (e.kind().as_str(), e.usage());
+                // The stage is named by whoever asked; a run that goes on has to say the same words.
+                let words = e.to_string();
+                let message = words.strip_prefix("caption: ").unwrap_or(&words).to_owned();
+                let told = Told::Refusal { kind: kind.into(), message: message.clone(), usage };
                 self.answers.keep("caption", [(question, told)]).await?;
-                Err(e)
+                Err(refusal(kind, message, usage))
             }
             Err(e) => Err(e),
         }
     }
+}
+
+fn refusal(kind: &str, message: String, usage: Usage) -> Error {
+    Error::new(kind_of(kind), message).with_usage(usage)
 }
 
 /// The kinds that are about the item.

@@ -6,9 +6,12 @@
 //! was accepted. So every question follows from the records alone, whatever answers first, and a run that is stopped
 //! and started again asks the same questions.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use futures::{StreamExt, TryStreamExt, future::try_join, stream};
+use futures::{StreamExt, future::join, stream};
 
 use super::{Event, Job, collect::is_about_the_item};
 use crate::{
@@ -51,6 +54,12 @@ struct Question {
     spare: Option<Caption>,
 }
 
+/// Who asks. When an answer ends the run, nothing more is asked, but answers under way are waited for: they are paid.
+struct Desk<'a> {
+    job: &'a Job,
+    stopped: AtomicBool,
+}
+
 /// Captions the kept records and marks those that get no caption. Gives what all answers cost.
 pub(super) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> {
     let kept: Vec<usize> = (0..records.len()).filter(|&i| records[i].is_kept()).collect();
@@ -63,12 +72,18 @@ pub(super) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> 
     {
         let windows: Vec<Vec<&Record>> =
             kept.chunks(WINDOW).map(|window| window.iter().map(|&i| &records[i]).collect()).collect();
-        let mut waiting = first(job, windows.first()).await?;
+        let desk = Desk { job, stopped: AtomicBool::new(false) };
+        let mut waiting = desk.first(windows.first()).await?;
         for (number, window) in windows.iter().enumerate() {
-            let gate = settle(job, window, number * WINDOW, waiting, &mut linter, &mut usage);
-            let (done, next) = try_join(gate, first(job, windows.get(number + 1))).await?;
-            waiting = next;
+            let gate = desk.settle(window, number * WINDOW, waiting, &mut linter, &mut usage);
+            let (done, next) = join(gate, desk.first(windows.get(number + 1))).await;
+            let (done, next) = match (done, next) {
+                // One window ended the run; the other one only stopped for it.
+                (Err(e), Err(stopped)) if e.kind() == ErrorKind::Cancelled => return Err(stopped),
+                (done, next) => (done?, next?),
+            };
             settled.extend(done);
+            waiting = next;
             let done = settled.len() as u64;
             job.observer.notify(&Event::Captioned { done, total: kept.len() as u64 });
         }
@@ -82,26 +97,72 @@ pub(super) async fn caption(job: &Job, records: &mut [Record]) -> Result<Usage> 
     Ok(usage)
 }
 
-/// First wordings of a window.
-async fn first(job: &Job, window: Option<&Vec<&Record>>) -> Result<Vec<Pending>> {
-    let Some(window) = window else { return Ok(Vec::new()) };
-    let questions = (0..window.len()).map(|at| Question { at, attempt: 0, refusal: None, spare: None });
-    ask_all(job, window, questions.collect()).await
-}
+impl Desk<'_> {
+    /// First wordings of a window.
+    async fn first(&self, window: Option<&Vec<&Record>>) -> Result<Vec<Pending>> {
+        let Some(window) = window else { return Ok(Vec::new()) };
+        let questions = (0..window.len()).map(|at| Question { at, attempt: 0, refusal: None, spare: None });
+        self.ask_all(window, questions.collect()).await
+    }
 
-/// Asks side by side; the answers come in the order of the questions. Errors that concern the whole run end it.
-async fn ask_all(job: &Job, window: &[&Record], questions: Vec<Question>) -> Result<Vec<Pending>> {
-    stream::iter(questions)
-        .map(|Question { at, attempt, refusal, spare }| async move {
-            let request = request(job, window[at], attempt, refusal).await?;
-            match job.captioner.caption(&request).await.at(Stage::Caption) {
-                Err(e) if !is_about_the_item(&e) => Err(e),
-                answer => Ok(Pending { at, attempt, answer, spare }),
+    /// Asks side by side; the answers come in the order of the questions. Errors that concern the whole run end it.
+    async fn ask_all(&self, window: &[&Record], questions: Vec<Question>) -> Result<Vec<Pending>> {
+        let answers: Vec<Option<Result<Pending>>> = stream::iter(questions)
+            .map(|question| async move {
+                if self.stopped.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let pending = self.ask(window[question.at], question).await;
+                self.stopped.fetch_or(pending.is_err(), Ordering::Relaxed);
+                Some(pending)
+            })
+            .buffered(self.job.limits.captions_in_flight)
+            .collect()
+            .await;
+        let complete = answers.len();
+        let answers: Vec<Pending> = answers.into_iter().flatten().collect::<Result<_>>()?;
+        if answers.len() < complete {
+            // The other window has the error that ends the run.
+            return Err(Error::new(ErrorKind::Cancelled, "captioning was stopped").at(Stage::Caption));
+        }
+        Ok(answers)
+    }
+
+    async fn ask(&self, record: &Record, question: Question) -> Result<Pending> {
+        let Question { at, attempt, refusal, spare } = question;
+        let request = request(self.job, record, attempt, refusal).await?;
+        match self.job.captioner.caption(&request).await.at(Stage::Caption) {
+            Err(e) if !is_about_the_item(&e) => Err(e),
+            answer => Ok(Pending { at, attempt, answer, spare }),
+        }
+    }
+
+    /// Brings a window, whose records begin at the place `first`, through the gate, in rounds.
+    async fn settle(
+        &self,
+        window: &[&Record],
+        first: usize,
+        mut waiting: Vec<Pending>,
+        linter: &mut Linter,
+        usage: &mut Usage,
+    ) -> Result<Vec<Settled>> {
+        let mut settled: Vec<Option<Settled>> = window.iter().map(|_| None).collect();
+        while !waiting.is_empty() {
+            let mut again = Vec::new();
+            for pending in waiting {
+                let at = pending.at;
+                linter.at(first + at);
+                let names: Vec<&str> = window[at].subjects.iter().map(|s| s.character.as_str()).collect();
+                *usage += pending.answer.as_ref().map_or_else(Error::usage, |caption| caption.usage);
+                match judge(pending, &names, linter) {
+                    Ok(answer) => settled[at] = Some(answer),
+                    Err(question) => again.push(question),
+                }
             }
-        })
-        .buffered(job.limits.captions_in_flight)
-        .try_collect()
-        .await
+            waiting = self.ask_all(window, again).await?;
+        }
+        Ok(settled.into_iter().flatten().collect())
+    }
 }
 
 async fn request(
@@ -123,33 +184,6 @@ async fn request(
         attempt,
         refusal,
     })
-}
-
-/// Brings a window, whose records begin at the place `first`, through the gate, in rounds.
-async fn settle(
-    job: &Job,
-    window: &[&Record],
-    first: usize,
-    mut waiting: Vec<Pending>,
-    linter: &mut Linter,
-    usage: &mut Usage,
-) -> Result<Vec<Settled>> {
-    let mut settled: Vec<Option<Settled>> = window.iter().map(|_| None).collect();
-    while !waiting.is_empty() {
-        let mut again = Vec::new();
-        for pending in waiting {
-            let at = pending.at;
-            linter.at(first + at);
-            let names: Vec<&str> = window[at].subjects.iter().map(|s| s.character.as_str()).collect();
-            *usage += pending.answer.as_ref().map_or_else(Error::usage, |caption| caption.usage);
-            match judge(pending, &names, linter) {
-                Ok(answer) => settled[at] = Some(answer),
-                Err(question) => again.push(question),
-            }
-        }
-        waiting = ask_all(job, window, again).await?;
-    }
-    Ok(settled.into_iter().flatten().collect())
 }
 
 /// Accepts an answer, gives the record up, or asks anew.

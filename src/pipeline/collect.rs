@@ -1,6 +1,12 @@
 //! Phase one: from the film to candidates, as a stream.
 
-use std::sync::Arc;
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -73,6 +79,9 @@ pub(crate) async fn collect(
         Some(analysis) => sample_analysed(Arc::clone(&job.source), Arc::clone(analysis), &sampling),
         None => job.source.frames(&sampling),
     };
+    let stopped = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&stopped);
+    let frames = frames.take_while(move |_| ready(!ends.load(Ordering::Relaxed)));
     let before = done.last().map_or_else(Vec::new, |s| s.tail.iter().cloned().map(Arc::new).collect());
     let found = batches(frames, size)
         .map_ok(|batch| search(&*detector, batch))
@@ -86,7 +95,16 @@ pub(crate) async fn collect(
 
     let mut frames: u64 = done.iter().map(|s| s.frames).sum();
     let mut candidates: u64 = done.iter().map(|s| s.candidates.len() as u64).sum();
-    while let Some(mut segment) = segments.try_next().await? {
+    while let Some(segment) = segments.next().await {
+        let mut segment = match segment {
+            Ok(segment) => segment,
+            Err(e) => {
+                // No further frames, but batches under way are waited for: what they asked is paid, and kept.
+                stopped.store(true, Ordering::Relaxed);
+                while segments.next().await.is_some() {}
+                return Err(e);
+            }
+        };
         segment.next = segment.next.max(first);
         journal.append(first, &segment).await.at(Stage::Dataset)?;
         for gap in &segment.gaps {

@@ -78,3 +78,12 @@ impl std::ops::AddAssign for Usage {
         self.unpriced_requests += other.unpriced_requests;
     }
 }
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}

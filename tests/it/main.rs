@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+#[cfg(feature = "aws-bedrock")]
+mod bedrock;
 mod build_command;
 mod conformance;
 mod dataset;
@@ -18,6 +20,8 @@ mod moto;
 mod onnx;
 #[cfg(feature = "onnx")]
 mod onnx_file;
+#[cfg(feature = "http")]
+mod openai;
 mod pipeline;
 #[cfg(feature = "aws-rekognition")]
 mod rekognition;

@@ -321,3 +321,62 @@ async fn explaining_writes_nothing() {
     job(6, &store).run().await.unwrap();
     assert!(!job(6, &store).explain().await.unwrap().to_string().contains("to do"));
 }
+
+/// Words as bad as a model's: refuses, never names anybody, or says the same of everything.
+#[derive(Debug)]
+struct Stubborn(&'static str);
+
+#[async_trait]
+impl picchu::Captioner for Stubborn {
+    fn info(&self) -> ProviderInfo {
+        ProviderInfo::new("stubborn", self.0)
+    }
+
+    async fn caption(&self, request: &picchu::types::CaptionRequest) -> Result<picchu::types::Caption> {
+        let text = match self.0 {
+            "refuses" => return Err(Error::new(ErrorKind::ContentFiltered, "no")),
+            "is silent" => return Err(Error::new(ErrorKind::Decode, "the answer is empty")),
+            "names nobody" => "Somebody walks.".to_owned(),
+            _ => format!("Mayu walks along the river number {} x{0} y{0}.", request.record),
+        };
+        Ok(picchu::types::Caption::new(text, self.0))
+    }
+}
+
+#[tokio::test]
+async fn images_without_a_caption_are_marked_and_worn_words_are_noted() {
+    use picchu::types::{LintRule, NoCaption};
+    for (mood, expected) in [
+        ("refuses", NoCaption::Refused),
+        ("is silent", NoCaption::Failed),
+        ("names nobody", NoCaption::Unfit),
+    ] {
+        let store = memory();
+        let report = job(9, &store).caption(Arc::new(Stubborn(mood))).run().await.unwrap();
+        assert_eq!(report.counts.kept, 0, "{mood}");
+        assert!(report.counts.uncaptioned > 0, "{mood}");
+        let dataset = Dataset::open(Arc::clone(&store)).await.unwrap();
+        for record in dataset.records() {
+            if let Outcome::Uncaptioned { why, reason } = &record.outcome {
+                assert!(*why == expected && reason.contains("no usable caption"), "{reason}");
+                assert!(record.caption.is_none());
+            }
+        }
+        assert_eq!(dataset.training_images().count(), 0, "never an image with an empty caption");
+        // Another captioner selects anew, and finds all of them again.
+        let mended = job(9, &store).run().await.unwrap();
+        assert_eq!((mended.counts.kept, mended.counts.uncaptioned), (report.counts.uncaptioned, 0));
+    }
+    let store = memory();
+    job(30, &store).caption(Arc::new(Stubborn("repeats itself"))).run().await.unwrap();
+    let dataset = Dataset::open(store).await.unwrap();
+    let noted = |rule| {
+        dataset
+            .records()
+            .iter()
+            .filter_map(|r| r.caption.as_ref())
+            .filter(move |c| c.faults.iter().any(|f| f.rule == rule))
+    };
+    assert!(noted(LintRule::WornOpener).count() > 0);
+    assert!(dataset.lint(&picchu::caption::LintRules::default()).by_rule()[&LintRule::WornOpener] > 0);
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod build;
+mod calibrate;
 #[cfg(feature = "aws-rekognition")]
 mod cast;
 mod cast_film;
@@ -38,6 +39,8 @@ enum Command {
     Build(build::Build),
     /// Write what a trainer reads.
     Export(export::Export),
+    /// Choose a threshold: what each would keep, and the pairs next to the cut as a page to look at.
+    Calibrate(calibrate::Calibrate),
     /// Show how long, how varied and how true to the rules the captions of a dataset are.
     Lint(lint::Lint),
     /// Say what is wrong with a dataset, with its mend: every broken rule at once.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
     let (json, outcome) = match cli.command {
         Command::Build(command) => (command.json, run(command.run())),
         Command::Export(command) => (command.json, run(command.run())),
+        Command::Calibrate(command) => (command.json, run(command.run())),
         Command::Lint(command) => (command.json, run(command.run())),
         Command::Validate(command) => (command.json, run(command.run())),
         Command::Show(command) => (command.json, run(command.run())),

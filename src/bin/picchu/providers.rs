@@ -17,14 +17,14 @@ pub(crate) struct ProviderArgs {
     /// Who finds and names the characters: palette, rekognition; `onnx:yolo.onnx` names a model (docs/models.md).
     #[arg(long, value_name = "NAME")]
     detector: Option<String>,
-    /// Who turns crops into vectors: layout; `onnx:clip.onnx` names a model.
+    /// Who turns crops into vectors: layout, titan, nova; `onnx:clip.onnx` names a model.
     #[arg(long, value_name = "NAME")]
     embedder: Option<String>,
-    /// Who words the captions.
+    /// Who words the captions: measured, nova, nova-lite, `bedrock:MODEL`, `openai:MODEL@ADDRESS`.
     #[arg(long, value_name = "NAME")]
     captioner: Option<String>,
-    /// Most US dollars to spend; paid calls beyond are refused, and what is paid is kept.
-    #[arg(long, value_name = "USD")]
+    /// Most US dollars to spend; the run stops before, what is paid is kept, and the same command goes on from there.
+    #[arg(long = "budget", alias = "max-usd", value_name = "USD", allow_negative_numbers = true)]
     max_usd: Option<f64>,
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
@@ -103,7 +103,7 @@ impl ProviderArgs {
         if let Some(usd) = self.max_usd
             && !(usd.is_finite() && usd >= 0.0)
         {
-            return Err(Error::invalid(format!("max_usd is {usd}; it must be 0 or more")));
+            return Err(Error::invalid(format!("the budget is {usd}; it must be 0 or more")));
         }
         let Providers { detector, embedder, captioner } = match self.providers {
             Family::Local => Providers::default(),
