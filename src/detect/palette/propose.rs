@@ -30,7 +30,14 @@ pub(in crate::detect) struct Proposer {
     inner: Vec<f32>,
     number: Vec<u16>,
     patches: Vec<Patch>,
-    pairs: Vec<(u16, u16)>,
+    pairs: Vec<Pair>,
+}
+
+/// Two patches that touch, and how much they belong together.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    patches: (u16, u16),
+    value: f32,
 }
 
 /// Connected pixels of about one colour, or several such.
@@ -57,18 +64,25 @@ impl Proposer {
         for patch in &self.patches {
             offer(patch.bounds);
         }
-        while let Some((a, b)) = self.closest(all) {
+        for pair in &mut self.pairs {
+            pair.value = value(&self.patches, pair.patches, all);
+        }
+        while let Some(Pair { patches: (a, b), .. }) = self.closest() {
             let joined = Patch::joined(&self.patches[usize::from(a)], &self.patches[usize::from(b)]);
             offer(joined.bounds);
             self.patches[usize::from(a)] = joined;
             for pair in &mut self.pairs {
                 let to = |p: u16| if p == b { a } else { p };
-                let (x, y) = (to(pair.0), to(pair.1));
-                *pair = (x.min(y), x.max(y));
+                let (x, y) = (to(pair.patches.0), to(pair.patches.1));
+                pair.patches = (x.min(y), x.max(y));
             }
-            self.pairs.retain(|(x, y)| x != y);
-            self.pairs.sort_unstable();
-            self.pairs.dedup();
+            self.pairs.retain(|pair| pair.patches.0 != pair.patches.1);
+            self.pairs.sort_unstable_by_key(|pair| pair.patches);
+            self.pairs.dedup_by_key(|pair| pair.patches);
+            // Only the joined patch has changed.
+            for pair in self.pairs.iter_mut().filter(|pair| pair.patches.0 == a || pair.patches.1 == a) {
+                pair.value = value(&self.patches, pair.patches, all);
+            }
         }
     }
 
@@ -171,31 +185,29 @@ impl Proposer {
                 if inside {
                     let other = self.number[i - before];
                     if other != number && other != u16::MAX {
-                        self.pairs.push((number.min(other), number.max(other)));
+                        let patches = (number.min(other), number.max(other));
+                        self.pairs.push(Pair { patches, value: 0.0 });
                     }
                 }
             }
         }
-        self.pairs.sort_unstable();
-        self.pairs.dedup();
+        self.pairs.sort_unstable_by_key(|pair| pair.patches);
+        self.pairs.dedup_by_key(|pair| pair.patches);
     }
 
-    /// The two neighbours that belong together most: alike, small, and filling their common box.
-    fn closest(&self, all: f32) -> Option<(u16, u16)> {
-        let mut best = (f32::NEG_INFINITY, None);
-        for &(a, b) in &self.pairs {
-            let (p, q) = (&self.patches[usize::from(a)], &self.patches[usize::from(b)]);
-            let alike: f32 =
-                p.colours.iter().zip(&q.colours).map(|(x, y)| (x / p.pixels).min(y / q.pixels)).sum();
-            let pixels = p.pixels + q.pixels;
-            let value =
-                alike + (1.0 - pixels / all) + (1.0 - (p.bounds.around(q.bounds).area() - pixels) / all);
-            if value > best.0 {
-                best = (value, Some((a, b)));
-            }
-        }
-        best.1
+    /// The two neighbours that belong together most.
+    fn closest(&self) -> Option<Pair> {
+        self.pairs.iter().copied().reduce(|best, pair| if pair.value > best.value { pair } else { best })
     }
+}
+
+/// How much two neighbours belong together: they are alike, small, and fill their common box.
+fn value(patches: &[Patch], (a, b): (u16, u16), all: f32) -> f32 {
+    let (p, q) = (&patches[usize::from(a)], &patches[usize::from(b)]);
+    let (p_unit, q_unit) = (1.0 / p.pixels, 1.0 / q.pixels);
+    let alike: f32 = p.colours.iter().zip(&q.colours).map(|(x, y)| (x * p_unit).min(y * q_unit)).sum();
+    let pixels = p.pixels + q.pixels;
+    alike + (1.0 - pixels / all) + (1.0 - (p.bounds.around(q.bounds).area() - pixels) / all)
 }
 
 impl Patch {
