@@ -211,9 +211,9 @@ impl fmt::Display for Lineage {
 fn plain(text: &str) -> String {
     text.chars().fold(String::new(), |mut plain, c| {
         if c.is_control() {
-            plain.extend(c.escape_default())
+            plain.extend(c.escape_default());
         } else {
-            plain.push(c)
+            plain.push(c);
         }
         plain
     })

@@ -53,7 +53,7 @@ pub(crate) fn salvage_jsonl<T: DeserializeOwned>(body: &[u8]) -> (Vec<T>, Vec<Br
     if lines.is_empty() {
         return (items, broken);
     }
-    let last = lines.iter().filter(|&&b| b == b'\n').count() + 1;
+    let last = lines.split(|&b| b == b'\n').count();
     for (number, line) in (1..).zip(lines.split(|&b| b == b'\n')) {
         match serde_json::from_slice(line) {
             Ok(item) => items.push(item),

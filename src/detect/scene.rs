@@ -32,13 +32,11 @@ impl View {
     /// Whether `next`, the next sampled frame, shows the same scene: the same shot, where both are known, and else
     /// nearly the same colours.
     pub(crate) fn goes_on(&self, next: &Self) -> bool {
-        match (self.shot, next.shot) {
-            (Some(a), Some(b)) => a == b,
-            _ => {
-                let same: u32 =
-                    self.colours.iter().zip(&next.colours).map(|(a, b)| u32::from(*a.min(b))).sum();
-                same >= SAME
-            }
+        if let (Some(a), Some(b)) = (self.shot, next.shot) {
+            a == b
+        } else {
+            let same: u32 = self.colours.iter().zip(&next.colours).map(|(a, b)| u32::from(*a.min(b))).sum();
+            same >= SAME
         }
     }
 }

@@ -44,7 +44,7 @@ impl Rate {
 
     /// So much a minute.
     pub const fn per_minute(amount: f64) -> Self {
-        Self { amount, per: Duration::from_secs(60) }
+        Self { amount, per: Duration::from_mins(1) }
     }
 
     fn a_second(self) -> f64 {
@@ -281,7 +281,7 @@ mod tests {
     fn idle_time_saves_up_no_burst() {
         let start = Instant::now();
         let bucket = Bucket::new(Rate::per_second(50.0), start);
-        let later = start + Duration::from_secs(3600);
+        let later = start + Duration::from_hours(1);
         let at_once = (0..50).filter(|_| bucket.take(1.0, later).is_zero()).count();
         assert!(at_once <= 3, "{at_once} at once");
     }

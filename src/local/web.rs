@@ -58,7 +58,7 @@ impl WebFilm {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
+            .read_timeout(Duration::from_mins(1))
             .build()
             .map_err(|e| Error::internal(format!("cannot start the HTTP client: {e}")))?;
         Ok(Self { client, address: url, name, version: OnceCell::new(), read: AtomicU64::new(0) })

@@ -80,7 +80,9 @@ impl Answers {
             .map(|(question, answer)| Ok((question, serde_json::to_value(answer).map_err(json)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let mut name = Sha256::new();
-        call.keys().for_each(|question| name.update(question));
+        for question in call.keys() {
+            name.update(question);
+        }
         let key = Key::new(format!("{WORK}/answers/{stage}-{}.json", &hex(name)[..32]))?;
         let body = serde_json::to_vec(&Call(call)).map_err(json)?;
         self.store.put(&key, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Dataset)

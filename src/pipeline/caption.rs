@@ -8,6 +8,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -156,7 +157,7 @@ impl Desk<'_> {
                 *usage += pending.answer.as_ref().map_or_else(Error::usage, |caption| caption.usage);
                 match judge(pending, &names, linter) {
                     Ok(answer) => settled[at] = Some(answer),
-                    Err(question) => again.push(question),
+                    Err(question) => again.push(*question),
                 }
             }
             waiting = self.ask_all(window, again).await?;
@@ -187,7 +188,11 @@ async fn request(
 }
 
 /// Accepts an answer, gives the record up, or asks anew.
-fn judge(pending: Pending, names: &[&str], linter: &mut Linter) -> std::result::Result<Settled, Question> {
+fn judge(
+    pending: Pending,
+    names: &[&str],
+    linter: &mut Linter,
+) -> std::result::Result<Settled, Box<Question>> {
     let Pending { at, attempt, answer, mut spare } = pending;
     let attempt = attempt + 1;
     let (mut limit, why, reason) = match answer {
@@ -214,7 +219,7 @@ fn judge(pending: Pending, names: &[&str], linter: &mut Linter) -> std::result::
         limit = if spare.usage.is_free() { FREE_ATTEMPTS } else { limit.min(VARIETY_ATTEMPTS) };
     }
     if attempt < limit {
-        return Err(Question { at, attempt, refusal: Some(reason), spare });
+        return Err(Box::new(Question { at, attempt, refusal: Some(reason), spare }));
     }
     // Others were accepted since: the spare wording may have become theirs.
     let taken = spare.and_then(|mut caption| {
@@ -236,7 +241,7 @@ fn in_words(faults: &[Fault], linter: &Linter) -> String {
     let worn = linter.worn_openers();
     if faults.iter().any(|f| f.rule == LintRule::WornOpener) && !worn.is_empty() {
         let list: Vec<String> = worn.iter().map(|opener| format!("“{opener}”")).collect();
-        reason += &format!("; do not begin with {}", list.join(", "));
+        let _ = write!(reason, "; do not begin with {}", list.join(", "));
     }
     reason
 }

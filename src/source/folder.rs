@@ -191,7 +191,7 @@ impl FrameSource for ImageFolder {
 
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
         if sampling.policy.looks() {
-            return stream::iter([Err(sampling.policy.not_by_a_source())]).boxed();
+            return stream::iter([Err(Policy::not_by_a_source())]).boxed();
         }
         let source = self.clone();
         let max_side = sampling.max_side;

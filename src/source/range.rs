@@ -18,6 +18,8 @@ const STEP: u64 = 4 << 20;
 ///   answers with an error when another one is there.
 /// - Reads may overlap in time, in any order, from several tasks.
 /// - Passing faults are tried again by the implementation; an error that comes out ends the reading of the film.
+// A film without bytes is an error of its reader: nobody asks whether it is empty.
+#[allow(clippy::len_without_is_empty)]
 #[async_trait]
 pub trait RangeReader: std::fmt::Debug + Send + Sync + 'static {
     /// What people call the film, for example the last part of its address. Never holds credentials.

@@ -74,7 +74,7 @@ impl Policy {
     }
 
     /// What a source answers to a policy that it cannot serve alone.
-    pub(crate) fn not_by_a_source(&self) -> Error {
+    pub(crate) fn not_by_a_source() -> Error {
         Error::new(
             ErrorKind::Unsupported,
             "frames chosen by what they show need a look at the whole film; read them with picchu::source::sample",
@@ -307,7 +307,7 @@ impl fmt::Display for Sampling {
             Policy::Shots { per_shot } if per_shot.get() == 1 => f.write_str("1 frame of each shot")?,
             Policy::Shots { per_shot } => write!(f, "{per_shot} frames of each shot")?,
             Policy::Sharpest { window } => {
-                write!(f, "the sharpest frame of each {} s", window.as_secs_f64())?
+                write!(f, "the sharpest frame of each {} s", window.as_secs_f64())?;
             }
             Policy::Drawings => f.write_str("each drawing once")?,
         }

@@ -214,10 +214,9 @@ impl ObjectLease {
                         Ok(true) => {
                             let _ = renewing.send(sent);
                         }
-                        Ok(false) => break,
                         // A store that is away for a moment does no harm; for the lease's length, it does.
                         Err(_) if renewing.borrow().elapsed() < length => {}
-                        Err(_) => break,
+                        Ok(false) | Err(_) => break,
                     }
                 }
                 let _ = living.send(false);

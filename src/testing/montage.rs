@@ -252,13 +252,13 @@ impl FrameSource for Montage {
 
     fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
         if sampling.policy.looks() {
-            return stream::iter([Err(sampling.policy.not_by_a_source())]).boxed();
+            return stream::iter([Err(Policy::not_by_a_source())]).boxed();
         }
         let end = sampling.end.unwrap_or(Duration::MAX).min(Self::time(self.pictures()));
         let range = sampling.start.unwrap_or_default()..end;
         let shown = |time: Duration| (time.as_nanos() * u128::from(RATE) / 1_000_000_000) as u64;
         let pictures: Vec<u64> = match &sampling.policy {
-            Policy::Every(interval) => (0..)
+            Policy::Every(interval) => (0..u32::MAX)
                 .map(|k| range.start + Duration::from_secs_f64(interval.as_secs_f64() * f64::from(k)))
                 .take_while(|time| range.contains(time))
                 .map(shown)

@@ -90,7 +90,7 @@ impl FrameSource for SyntheticFilm {
             .skip_while(|(index, _)| *index < sampling.skip)
             .collect();
         if sampling.policy.looks() {
-            return stream::iter([Err(sampling.policy.not_by_a_source())]).boxed();
+            return stream::iter([Err(Policy::not_by_a_source())]).boxed();
         }
         let (film, max_side) = (self.clone(), sampling.max_side);
         stream::iter(wanted)

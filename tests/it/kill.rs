@@ -162,6 +162,7 @@ fn open(place: &str) -> Arc<dyn Store> {
 /// The run itself; the tests start it as a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "started by the other tests of this file"]
+#[allow(clippy::disallowed_methods)] // a child is told by its environment what to do
 async fn child() {
     let (Ok(place), Ok(notes)) = (std::env::var(PLACE), std::env::var(NOTES)) else { return };
     let notes = PathBuf::from(notes);
@@ -185,7 +186,7 @@ struct Death {
 }
 
 fn lines(notes: &Path) -> usize {
-    fs::read(notes).unwrap_or_default().iter().filter(|&&b| b == b'\n').count()
+    fs::read_to_string(notes).unwrap_or_default().matches('\n').count()
 }
 
 /// Starts a run and kills it on the way, or lets it end. Says whether it ended by itself.
@@ -348,15 +349,12 @@ async fn runs_killed_on_s3_end_in_the_same_bytes_and_pay_once() {
 #[ignore = "takes minutes; part of make nightly"]
 async fn a_hundred_runs_killed_on_s3() {
     let dir = tempfile::tempdir().unwrap();
-    let account = match crate::moto::Moto::start().await {
-        Some(moto) => {
-            moto.create_bucket("bucket").await;
-            kill(100, |n| format!("{}/film-{n}", moto.address()), dir.path()).await
-        }
-        None => {
-            let s3 = crate::fake_s3::FakeS3::start().await;
-            kill(100, |n| format!("{}/film-{n}", s3.address()), dir.path()).await
-        }
+    let account = if let Some(moto) = crate::moto::Moto::start().await {
+        moto.create_bucket("bucket").await;
+        kill(100, |n| format!("{}/film-{n}", moto.address()), dir.path()).await
+    } else {
+        let s3 = crate::fake_s3::FakeS3::start().await;
+        kill(100, |n| format!("{}/film-{n}", s3.address()), dir.path()).await
     };
     println!("{account:?}");
     assert!(account.stages.len() >= 3, "{account:?}");

@@ -147,7 +147,7 @@ async fn bars_and_logos_are_found_and_pictures_without_have_none() {
     let around = PixelRect::new(272, 14, 40, 26);
     assert!(logo.x >= around.x && logo.right() <= around.right(), "{logo:?}");
     assert!(logo.y >= around.y && logo.bottom() <= around.bottom(), "{logo:?}");
-    assert_eq!(analysis.picture.map(|p| p.bottom()), Some(158));
+    assert_eq!(analysis.picture.map(picchu::types::PixelRect::bottom), Some(158));
     let night = Montage::new(Scene::new(1).light(0.04), 40).then(Join::Cut, Scene::new(2).light(0.03), 40);
     assert_eq!(look(&night.bars(22)).await.picture, None, "in the dark nobody can tell");
 }

@@ -31,7 +31,7 @@ use crate::{
 /// How often a transfer that breaks off is taken up again.
 const ATTEMPTS: u32 = 5;
 /// Longest life of a signed address.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(168);
 
 /// How objects are encrypted where they lie. Without a choice, the bucket's own setting counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,11 @@
 //! `picchu cast`: the cast from a film, and where a service keeps it.
 
-use std::path::{Path, PathBuf};
-
 use clap::{Args, Subcommand};
-use picchu::{
-    Cast, Result,
-    config::{CastService, open_store},
-    train::Ledger,
-};
+use picchu::Result;
 
-use crate::{
-    cast_film::{Add, Suggest},
-    output::to_json,
-    providers::AwsArgs,
-};
+#[cfg(feature = "aws-rekognition")]
+use crate::cast_faces::{Delete, Enrol};
+use crate::cast_film::{Add, Suggest};
 
 #[derive(Debug, Args)]
 pub(crate) struct CastCommand {
@@ -27,45 +19,12 @@ enum What {
     Suggest(Suggest),
     /// Cut a reference picture from a film by time and box, and name it in a cast file.
     Add(Add),
+    #[cfg(feature = "aws-rekognition")]
     /// Put the faces of the cast's reference pictures into an Amazon Rekognition collection.
     Enrol(Enrol),
+    #[cfg(feature = "aws-rekognition")]
     /// Delete a collection with its faces.
     Delete(Delete),
-}
-
-#[derive(Debug, Args)]
-struct Enrol {
-    /// The cast file.
-    cast: PathBuf,
-    /// Id of the collection; it is made if it does not exist.
-    #[arg(long, value_name = "ID")]
-    collection: String,
-    /// Join the faces of each character to a user, for `--search-users`.
-    #[arg(long)]
-    users: bool,
-    /// Folder whose `ledger.jsonl` remembers the collection for `picchu clean`. Default: the cast file's.
-    #[arg(long, value_name = "DIR")]
-    ledger: Option<PathBuf>,
-    /// One JSON object on standard output.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    aws: AwsArgs,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    /// Id of the collection.
-    #[arg(long, value_name = "ID")]
-    collection: String,
-    /// Folder whose `ledger.jsonl` remembers the collection.
-    #[arg(long, value_name = "DIR")]
-    ledger: Option<PathBuf>,
-    /// One JSON object on standard output.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    aws: AwsArgs,
 }
 
 impl CastCommand {
@@ -73,7 +32,9 @@ impl CastCommand {
         match &self.command {
             What::Suggest(suggest) => suggest.json,
             What::Add(add) => add.json,
+            #[cfg(feature = "aws-rekognition")]
             What::Enrol(enrol) => enrol.json,
+            #[cfg(feature = "aws-rekognition")]
             What::Delete(delete) => delete.json,
         }
     }
@@ -82,48 +43,10 @@ impl CastCommand {
         match self.command {
             What::Suggest(suggest) => suggest.run().await,
             What::Add(add) => add.run().await,
+            #[cfg(feature = "aws-rekognition")]
             What::Enrol(enrol) => enrol.run().await,
+            #[cfg(feature = "aws-rekognition")]
             What::Delete(delete) => delete.run().await,
         }
-    }
-}
-
-impl Enrol {
-    async fn run(self) -> Result<()> {
-        let cast = Cast::load(&self.cast)?;
-        let folder = self.cast.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let ledger = Ledger::new(open_store(self.ledger.as_deref().unwrap_or(folder))?);
-        let service = CastService::open(&self.aws.settings(), &self.collection).await?;
-        let enrolment = service.enrol(&cast, self.users, &ledger).await?;
-        if self.json {
-            println!("{}", to_json(&enrolment)?);
-            return Ok(());
-        }
-        println!("collection {}{}", enrolment.collection, if enrolment.created { " (new)" } else { "" });
-        for reference in &enrolment.references {
-            println!("  {} {}: {}", reference.character, reference.picture, reference.outcome);
-        }
-        for (name, faces) in &enrolment.users {
-            println!("  {name}: {faces} faces joined to a user");
-        }
-        let usage = service.usage();
-        println!("{} paid calls, {:.4} US dollars", usage.requests, usage.usd);
-        Ok(())
-    }
-}
-
-impl Delete {
-    async fn run(self) -> Result<()> {
-        let ledger = match &self.ledger {
-            Some(folder) => Some(Ledger::new(open_store(folder)?)),
-            None => None,
-        };
-        CastService::open(&self.aws.settings(), &self.collection).await?.delete(ledger.as_ref()).await?;
-        if self.json {
-            println!("{}", serde_json::json!({"event": "deleted", "collection": self.collection}));
-        } else {
-            println!("collection {} is deleted", self.collection);
-        }
-        Ok(())
     }
 }

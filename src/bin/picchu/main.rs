@@ -5,8 +5,9 @@
 
 mod build;
 mod calibrate;
-#[cfg(feature = "aws-rekognition")]
 mod cast;
+#[cfg(feature = "aws-rekognition")]
+mod cast_faces;
 mod cast_film;
 #[cfg(feature = "aws-rekognition")]
 mod clean;
@@ -36,7 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turn a film and a cast into a dataset of named, cropped, deduplicated, captioned characters.
-    Build(build::Build),
+    Build(Box<build::Build>),
     /// Write what a trainer reads.
     Export(export::Export),
     /// Choose a threshold: what each would keep, and the pairs next to the cut as a page to look at.
@@ -54,7 +55,6 @@ enum Command {
     /// Count what the images show of each character, and say what is missing.
     Stats(curate::Stats),
     /// Find out who is in a film, cut reference pictures, keep the cast where a service finds it.
-    #[cfg(feature = "aws-rekognition")]
     Cast(cast::CastCommand),
     /// Show what was created in the cloud and what it costs, and remove it.
     #[cfg(feature = "aws-rekognition")]
@@ -102,7 +102,6 @@ fn main() -> ExitCode {
         Command::Merge(command) => (command.json, run(command.run())),
         Command::Split(command) => (command.json, run(command.run())),
         Command::Stats(command) => (command.json, run(command.run())),
-        #[cfg(feature = "aws-rekognition")]
         Command::Cast(command) => (command.json(), run(command.run())),
         #[cfg(feature = "aws-rekognition")]
         Command::Clean(command) => (command.json, run(command.run())),

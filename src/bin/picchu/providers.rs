@@ -50,23 +50,23 @@ enum Family {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct AwsArgs {
     /// AWS Region.
-    #[arg(long, value_name = "REGION")]
-    aws_region: Option<String>,
+    #[arg(long = "aws-region", value_name = "REGION")]
+    region: Option<String>,
     /// Profile of the AWS files.
-    #[arg(long, value_name = "NAME")]
-    aws_profile: Option<String>,
+    #[arg(long = "aws-profile", value_name = "NAME")]
+    profile: Option<String>,
     /// Address that takes the place of every AWS service's own.
-    #[arg(long, value_name = "URL")]
-    aws_endpoint: Option<String>,
+    #[arg(long = "aws-endpoint", value_name = "URL")]
+    endpoint: Option<String>,
 }
 
 #[cfg(feature = "aws")]
 impl AwsArgs {
     pub(crate) fn settings(&self) -> picchu::aws::AwsSettings {
         picchu::aws::AwsSettings {
-            region: self.aws_region.clone(),
-            profile: self.aws_profile.clone(),
-            endpoint: self.aws_endpoint.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            endpoint: self.endpoint.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `picchu validate`: whether a dataset is sound, and whether it obeys a trainer's rules.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use picchu::{
@@ -68,7 +68,7 @@ impl Validate {
         let mendable = violations.iter().filter(|v| v.fix.is_some()).count();
         let mut words = format!("{} violations", violations.len());
         if mendable > 0 {
-            words += &format!(", of which --fix mends {mendable}");
+            let _ = write!(words, ", of which --fix mends {mendable}");
         }
         Err(Error::invalid(words))
     }

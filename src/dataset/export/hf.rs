@@ -1,6 +1,6 @@
 //! A dataset repository for the Hugging Face hub: `load_dataset(DIR)` gives it with its splits `train` and `test`.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use super::{Folder, Format, Picture, Seen, image_folder};
 use crate::{
@@ -78,9 +78,9 @@ fn card(train: usize, test: usize) -> String {
         card += "  - split: test\n    path: test/**\n";
     }
     card += "task_categories:\n- text-to-image\n---\n# Characters of a film\n\n";
-    card += &format!("{train} pictures with captions for training");
+    let _ = write!(card, "{train} pictures with captions for training");
     if test > 0 {
-        card += &format!(", {test} held out by shot");
+        let _ = write!(card, ", {test} held out by shot");
     }
     card += ". Written by picchu.\n\nColumns: `image`, `text` (the caption), `character`, `film`, `time` (seconds), `record`.\n";
     card

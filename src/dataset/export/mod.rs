@@ -293,7 +293,7 @@ fn prove(format: &dyn Format, folder: &Folder, expected: &[Seen]) -> Result<()> 
         match seen.get(name) {
             None => differences.push(format!("{name} is not seen")),
             Some(seen) if seen != wanted => {
-                differences.push(format!("{name}: {seen:?} instead of {wanted:?}"))
+                differences.push(format!("{name}: {seen:?} instead of {wanted:?}"));
             }
             Some(_) => {}
         }

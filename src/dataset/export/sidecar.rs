@@ -1,4 +1,4 @@
-//! Captions in a text file beside each image, as the trainers of the LoRA community read them.
+//! Captions in a text file beside each image, as the trainers of the `LoRA` community read them.
 
 use std::path::Path;
 

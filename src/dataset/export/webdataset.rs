@@ -19,7 +19,7 @@ const SAMPLES: usize = 1000;
 /// Bytes of images in a shard, about.
 const BYTES: u64 = 1 << 30;
 
-/// WebDataset: shards `train-000000.tar`, … and `test-000000.tar`, …
+/// `WebDataset`: shards `train-000000.tar`, … and `test-000000.tar`, …
 #[derive(Debug)]
 pub(crate) struct WebDataset;
 
@@ -67,7 +67,10 @@ impl Format for WebDataset {
 
     fn read(&self, folder: &Path) -> Result<Vec<Seen>> {
         let mut seen = Vec::new();
-        for shard in folder::files(folder)?.into_iter().filter(|name| name.ends_with(".tar")) {
+        for shard in folder::files(folder)?
+            .into_iter()
+            .filter(|name| Path::new(name).extension().is_some_and(|e| e == "tar"))
+        {
             let part = if shard.starts_with(prefix(Part::HeldOut)) { Part::HeldOut } else { Part::Train };
             read_shard(&folder.join(shard), part, &mut seen)?;
         }

@@ -102,9 +102,9 @@ mod tests {
         let figure = |x: usize, y: usize| (10..30).contains(&x) && (4..58).contains(&y);
         let pixel = |x: usize, y: usize| match (figure(x, y), y) {
             (true, 0..20) => [240, 220, 60],
-            (true, 20..26) => [20, 20, 30], // as the background
+            // The belt has the background's colour.
+            (false, _) | (true, 20..26) => [20, 20, 30],
             (true, _) => [200, 30, 40],
-            (false, _) => [20, 20, 30],
         };
         let pixels: Vec<[u8; 3]> = (0..w * h).map(|i| pixel(i % w, i / w)).collect();
         let samples: Vec<_> = pixels.iter().map(|&p| scaled_lab(p)).collect();

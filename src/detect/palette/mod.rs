@@ -152,9 +152,10 @@ impl PaletteDetector {
                 cast.push(Pictures::default());
                 names.len() - 1
             });
-            let (list, kind) = match negative {
-                false => (&mut cast[who].own, "reference picture"),
-                true => (&mut cast[who].not, "negative picture"),
+            let (list, kind) = if negative {
+                (&mut cast[who].not, "negative picture")
+            } else {
+                (&mut cast[who].own, "reference picture")
             };
             let place = format!("{kind} {} of {character:?}", list.len() + 1);
             list.push(Small::new(&image, &place)?);

@@ -157,8 +157,11 @@ struct Still {
     image: RgbImage,
 }
 
+/// A group: its number of frames and of scenes, and its best boxes.
+type Found = (usize, usize, Vec<(Duration, BoundingBox)>);
+
 /// Groups what stands out in the stills: for each group its number of frames and scenes, and its best boxes.
-fn look(stills: &[Still], most: usize, pictures: usize) -> Vec<(usize, usize, Vec<(Duration, BoundingBox)>)> {
+fn look(stills: &[Still], most: usize, pictures: usize) -> Vec<Found> {
     let mut random = Random(1);
     let share = (FILM_SAMPLES / stills.len()).max(60);
     let mut samples = Vec::with_capacity(share * stills.len());

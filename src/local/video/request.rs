@@ -65,7 +65,7 @@ pub(super) fn request(sampling: &Sampling) -> Result<Vec<OsString>> {
         }
         Policy::Keyframes => arguments.push("--keys".into()),
         Policy::All => arguments.push("--all".into()),
-        policy => return Err(policy.not_by_a_source()),
+        _ => return Err(Policy::not_by_a_source()),
     }
     if start > 0 {
         arguments.push(format!("--start-ns={start}").into());

@@ -58,10 +58,10 @@ impl Analysis {
 fn spread(choices: &[Choice], parts: usize) -> Vec<Vec<Duration>> {
     let (Some(first), Some(last)) = (choices.first(), choices.last()) else { return Vec::new() };
     let parts = parts.min(choices.len());
-    let length = (last.time - first.time).as_secs_f64().max(1e-9);
+    let length = last.time.saturating_sub(first.time).as_secs_f64().max(1e-9);
     // Where in the film's stretch a choice lies: number of its part, and how far from the part's middle, 0..=0.5.
     let place = |choice: &Choice| {
-        let at = (choice.time - first.time).as_secs_f64() / length * parts as f64;
+        let at = choice.time.saturating_sub(first.time).as_secs_f64() / length * parts as f64;
         let part = (at as usize).min(parts - 1);
         (part, (at - part as f64 - 0.5).abs())
     };
@@ -79,7 +79,7 @@ fn spread(choices: &[Choice], parts: usize) -> Vec<Vec<Duration>> {
 /// The sharpest choices of each window, counted from the shot's beginning.
 fn sharpest(choices: &[Choice], start: Duration, window: Interval) -> Vec<Vec<Duration>> {
     let number = |choice: &Choice| {
-        (choice.time - start).as_nanos() * u128::from(window.denominator())
+        choice.time.saturating_sub(start).as_nanos() * u128::from(window.denominator())
             / (u128::from(window.numerator()) * 1_000_000_000)
     };
     choices

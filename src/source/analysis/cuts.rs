@@ -82,7 +82,7 @@ fn is_cut(notes: &[Note], at: usize) -> bool {
     if here.unmatched < SUSPICIOUS || here.correlation > 0.93 || both_blank {
         return false;
     }
-    if here.time - before.time > STILLS {
+    if here.time.saturating_sub(before.time) > STILLS {
         return here.unmatched > 0.5;
     }
     let around = |reach: usize| {
@@ -137,7 +137,7 @@ fn fades(notes: &[Note], cuts: &mut Vec<usize>, flashes: &[Range<usize>]) -> Vec
             if inner && outer {
                 found.push(Boundary { at: to, kind: TransitionKind::Fade, extent: (start, end) });
             }
-        } else if inner && outer && notes[to].time - notes[from].time < BLINK {
+        } else if inner && outer && notes[to].time.saturating_sub(notes[from].time) < BLINK {
             // Black between two pictures: one cut, at the later shot's first picture.
             if cuts.contains(&to) {
                 cuts.retain(|&cut| cut != from);

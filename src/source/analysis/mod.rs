@@ -121,7 +121,9 @@ pub async fn analyse(source: &dyn FrameSource) -> Result<Analysis> {
             }
         }
         let work = crate::blocking(move || {
-            frames.iter().for_each(|frame| watch.push(frame.time, &frame.image));
+            for frame in &frames {
+                watch.push(frame.time, &frame.image);
+            }
             Ok(watch)
         });
         // The decoder goes on meanwhile.
@@ -139,7 +141,7 @@ fn conclude(mut watch: Watch, length: Option<Duration>, gaps: Vec<Gap>) -> Analy
     // The last picture is shown for as long as the one before it, unless the film says more.
     let last = notes.last().map_or(Duration::ZERO, |note| note.time);
     let before = notes.len().checked_sub(2).map_or(Duration::ZERO, |n| notes[n].time);
-    let shown = (last - before).max(Duration::from_nanos(1));
+    let shown = last.saturating_sub(before).max(Duration::from_nanos(1));
     let end = length.filter(|length| *length > last).unwrap_or(last + shown);
     watch.finish(end);
     let shots = cuts::shots(&watch.notes, &watch.dissolves, end);

@@ -53,12 +53,12 @@ pub(super) async fn look(source: &dyn FrameSource, analysis: &mut Analysis) -> R
 /// Middles of drawings that show something, spread over the shots.
 fn times(analysis: &Analysis) -> Vec<Duration> {
     let shots = analysis.shots.len();
-    let each = if shots == 0 { 0 } else { (STILLS / shots).clamp(1, 4) };
+    let each = STILLS.checked_div(shots).map_or(0, |each| each.clamp(1, 4));
     let chosen = (0..shots.min(STILLS)).map(|n| &analysis.shots[n * shots / shots.min(STILLS)]);
-    let middle = |(start, end): (Duration, Duration)| start + (end - start) / 2;
+    let middle = |(start, end): (Duration, Duration)| start + end.saturating_sub(start) / 2;
     let mut times = Vec::new();
     for shot in chosen {
-        let step = (shot.end - shot.start) / each as u32;
+        let step = shot.end.saturating_sub(shot.start) / each as u32;
         for part in 0..each as u32 {
             let time = middle((shot.start + step * part, shot.start + step * (part + 1)));
             let shows = analysis.drawing_at(time).is_some_and(|drawing| drawing.content == Content::Picture);
@@ -222,7 +222,9 @@ fn bars(luma: &[u8], width: usize) -> Option<[usize; 4]> {
         row.iter().zip(&mut columns).for_each(|(&l, column)| *column += f32::from(u8::from(l > BAR)));
     }
     let lit_rows = rows.iter().filter(|&&lit| lit > 0.0).count().max(1) as f32;
-    columns.iter_mut().for_each(|column| *column /= lit_rows);
+    for column in &mut columns {
+        *column /= lit_rows;
+    }
     let mut backwards = (rows.clone(), columns.clone());
     backwards.0.reverse();
     backwards.1.reverse();

@@ -148,7 +148,7 @@ impl Watch {
         let mut most_lit = 0.0_f32;
         for number in at + 1..self.notes.len() {
             most_lit = most_lit.max(lit(number - 1));
-            let too_late = self.notes[number].time - here.time > LONGEST_FLASH;
+            let too_late = self.notes[number].time.saturating_sub(here.time) > LONGEST_FLASH;
             let Some(after) = self.held(number).filter(|_| !too_late) else { return 0 };
             let dark_again = lit(number) < 0.35 * most_lit.max(10.0);
             let likeness = correlation(&before.thumbnail, &after.thumbnail);
@@ -167,7 +167,8 @@ impl Watch {
     fn dissolve(&self, at: usize) -> Option<Dissolve> {
         let centre = self.held(at)?;
         let (from, to) = (at.saturating_sub(2), (at + 2).min(self.notes.len() - 1));
-        let length = (self.notes[to].time - self.notes[from].time).as_secs_f32() / (to - from).max(1) as f32;
+        let length = self.notes[to].time.saturating_sub(self.notes[from].time).as_secs_f32()
+            / (to - from).max(1) as f32;
         let mut best: Option<(f32, usize)> = None;
         let mut tried = 0;
         for seconds in HALF_DISSOLVES {
