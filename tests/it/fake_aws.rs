@@ -35,8 +35,6 @@ pub(crate) const SECRET: &str = "a-secret-that-must-show-nowhere";
 pub(crate) struct Recorded {
     /// The operation of `X-Amz-Target`; for services without it, the method and the path: `PUT /bucket/key`.
     pub(crate) operation: String,
-    /// The query, without the question mark.
-    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -131,10 +129,6 @@ impl FakeAws {
         lock(&self.shared.next).entry(operation.to_owned()).or_default().extend(answers);
     }
 
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
     /// A context whose clients all call this server.
     pub(crate) fn context(&self) -> AwsContext {
         AwsContext::with_keys("us-east-1", &self.endpoint, "AKIATESTTESTTEST", SECRET)
@@ -172,9 +166,8 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Some(target) => target.to_str().unwrap().rsplit('.').next().unwrap().to_owned(),
         None => format!("{} {}", parts.method, parts.uri.path()),
     };
-    let query = parts.uri.query().unwrap_or_default().to_owned();
     let body = to_bytes(body, 64 << 20).await.unwrap_or_default();
-    let recorded = Recorded { operation, query, headers: parts.headers, body };
+    let recorded = Recorded { operation, headers: parts.headers, body };
     let earlier = {
         let mut requests = lock(&shared.requests);
         let earlier = requests.iter().filter(|r| r.operation == recorded.operation).count();
