@@ -65,7 +65,9 @@ pub(super) fn request(sampling: &Sampling) -> Result<Vec<OsString>> {
         }
         Policy::Keyframes => arguments.push("--keys".into()),
         Policy::All => arguments.push("--all".into()),
-        _ => return Err(Policy::not_by_a_source()),
+        Policy::Shots { .. } | Policy::Sharpest { .. } | Policy::Drawings => {
+            return Err(Policy::not_by_a_source());
+        }
     }
     if start > 0 {
         arguments.push(format!("--start-ns={start}").into());
@@ -75,9 +77,6 @@ pub(super) fn request(sampling: &Sampling) -> Result<Vec<OsString>> {
     }
     if let Some(limit) = sampling.limit {
         arguments.push(format!("--limit={}", limit.min(i64::MAX as u64)).into());
-    }
-    if sampling.approximate {
-        arguments.push("--approximate".into());
     }
     if sampling.skip > 0 {
         arguments.push(format!("--skip={}", sampling.skip.min(i64::MAX as u64)).into());

@@ -53,7 +53,7 @@ pub(super) async fn look(source: &dyn FrameSource, analysis: &mut Analysis) -> R
 /// Middles of drawings that show something, spread over the shots.
 fn times(analysis: &Analysis) -> Vec<Duration> {
     let shots = analysis.shots.len();
-    let each = STILLS.checked_div(shots).map_or(0, |each| each.clamp(1, 4));
+    let each = (STILLS / shots.max(1)).clamp(1, 4);
     let chosen = (0..shots.min(STILLS)).map(|n| &analysis.shots[n * shots / shots.min(STILLS)]);
     let middle = |(start, end): (Duration, Duration)| start + end.saturating_sub(start) / 2;
     let mut times = Vec::new();

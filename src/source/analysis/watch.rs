@@ -182,7 +182,7 @@ impl Watch {
                 break;
             };
             let middle = blend(&a.coarse, &centre.coarse, &b.coarse);
-            let plausible = middle.span > 5.0 && middle.rest < 0.27 && (0.3..0.7).contains(&middle.share);
+            let plausible = middle.span > 5.0 && middle.rest < 0.14 && (0.3..0.7).contains(&middle.share);
             if !plausible || a.thumbnail.is_blank() || b.thumbnail.is_blank() {
                 continue;
             }
@@ -190,8 +190,8 @@ impl Watch {
             let (Some(early), Some(late)) = (quarter(at - half / 2), quarter(at + half / 2)) else {
                 continue;
             };
-            let steady = early.rest < 0.32
-                && late.rest < 0.32
+            let steady = early.rest < 0.2
+                && late.rest < 0.2
                 && early.share + 0.05 < middle.share
                 && middle.share + 0.05 < late.share;
             if steady
