@@ -252,6 +252,7 @@ pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
     .at(Stage::Sample))
 }
 
+#[cfg_attr(not(any(feature = "aws-s3", feature = "http")), allow(unused_variables))]
 fn open_remote_film(address: &str, scheme: &str) -> Result<Arc<dyn FrameSource>> {
     match scheme {
         #[cfg(all(feature = "video", feature = "aws-s3"))]

@@ -19,6 +19,8 @@ use picchu::{
 
 use crate::{output::to_json, providers::ProviderArgs};
 
+// Each flag of the command line is a bool.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     /// A video file, or a folder of pictures.

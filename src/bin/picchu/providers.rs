@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use picchu::{
-    Error, ErrorKind, Result,
+    Error, Result,
     config::{CaptionerChoice, Config, DetectorChoice, EmbedderChoice, Providers},
 };
 
@@ -136,7 +136,7 @@ impl RekognitionArgs {
                 || self.calls_per_second.is_some();
             return if given {
                 Err(Error::new(
-                    ErrorKind::Config,
+                    picchu::ErrorKind::Config,
                     "the arguments of Rekognition need --detector rekognition or --providers aws",
                 ))
             } else {
