@@ -80,6 +80,6 @@ fn score(
         }
     }
     let (wrong, missed) = (free.len(), labels.len() - right);
-    let f1 = 2.0 * f64::from(right) / (2.0 * f64::from(right) + wrong as f64 + missed as f64).max(1.0);
+    let f1 = 2.0 * right as f64 / (2.0 * right as f64 + wrong as f64 + missed as f64).max(1.0);
     format!("{right} found, {wrong} wrong, {missed} missed, F1 {f1:.3}")
 }
