@@ -243,6 +243,9 @@ int input_decoder(const struct input *in, const struct request *request, int thr
         context->max_pixels = request->max_pixels;
         context->thread_count = threads;
         context->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+        /* The AV1 decoder's several pictures at once have been seen to lose some; its tiles at once are right. */
+        if (codec->id == AV_CODEC_ID_AV1 && context->priv_data)
+            av_opt_set_int(context->priv_data, "max_frame_delay", 1, 0);
         error = avcodec_open2(context, codec, NULL);
     }
     if (error < 0) {

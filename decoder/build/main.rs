@@ -7,6 +7,8 @@
 // A build script talks to cargo on standard output, reads its settings from the environment and stops by panicking.
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
+mod av1;
+
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
@@ -33,16 +35,16 @@ const SOURCES: [&str; 16] = [
     "av1",
 ];
 
-const DEMUXERS: &str = "mov,matroska,mpegts,mpegps,mpegvideo,avi,flv,ogg,gif,h264,hevc,m4v,ivf,asf,mxf,\
+const DEMUXERS: &str = "mov,matroska,mpegts,mpegps,mpegvideo,avi,flv,ogg,gif,h264,hevc,m4v,ivf,obu,asf,mxf,\
                         yuv4mpegpipe,mp3,wav,flac,aac";
 const DECODERS: &str = "h264,hevc,vp8,vp9,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,h263,flv,wmv1,\
                         wmv2,wmv3,vc1,prores,mjpeg,gif,ffv1,rawvideo,theora,dvvideo,dnxhd,huffyuv,ffvhuff,qtrle,\
                         cinepak";
 const PARSERS: &str = "h264,hevc,vp8,vp9,mpegvideo,mpeg4video,mjpeg,av1,h263,vc1,dnxhd,gif";
-const BITSTREAM_FILTERS: &str = "vp9_superframe_split,extract_extradata";
+const BITSTREAM_FILTERS: &str = "vp9_superframe_split,extract_extradata,av1_frame_merge";
 
 fn main() {
-    for file in ["build.rs", "c"] {
+    for file in ["build", "c"] {
         println!("cargo:rerun-if-changed={file}");
     }
     for name in ["PICCHU_DECODE_PROGRAM", "CC", "CFLAGS", "DOCS_RS"] {
@@ -137,7 +139,14 @@ fn bundled(out: &Path, program: &Path) -> bool {
     let library = |name: &str| sdk.join("lib").join(format!("lib{name}.a")).display().to_string();
     let mut flags = vec![format!("-I{}", sdk.join("include").display())];
     flags.extend(["avformat", "avcodec", "swscale", "avutil"].map(library));
-    flags.extend(["-lm".to_owned(), "-lpthread".to_owned()]);
+    if sdk.join("lib/libdav1d.a").is_file() {
+        flags.push(library("dav1d"));
+        fs::copy(sdk.join("COPYING.dav1d"), out.join("COPYING.dav1d")).expect("rav1d comes with its licence");
+    }
+    flags.extend(["-lm", "-lpthread", "-ldl"].map(str::to_owned));
+    if cfg!(target_os = "linux") {
+        flags.push("-static-libgcc".to_owned());
+    }
     link(program, &flags);
     fs::copy(source.join("COPYING.LGPLv2.1"), out.join("COPYING.LGPLv2.1"))
         .expect("FFmpeg comes with its licence");
@@ -187,6 +196,8 @@ fn ffmpeg(source: &Path, out: &Path) -> PathBuf {
     let cache = cache_folder(out);
     let mut hasher = DefaultHasher::new();
     options.hash(&mut hasher);
+    let av1 = cfg!(feature = "av1");
+    (av1, av1::VERSION).hash(&mut hasher);
     env::var_os("CFLAGS").hash(&mut hasher);
     fs::read_to_string(source.join("RELEASE")).unwrap_or_default().hash(&mut hasher);
     output(compiler.path(), "--version").hash(&mut hasher);
@@ -205,6 +216,20 @@ fn ffmpeg(source: &Path, out: &Path) -> PathBuf {
     }
     fs::create_dir_all(&work).expect("the target folder is writable");
     let sdk = work.join("sdk");
+    let dav1d = work.join("dav1d");
+    let av1 = av1
+        && av1::build(&dav1d, assembler)
+            .inspect_err(|why| {
+                println!(
+                    "cargo:warning=films in AV1 will not be read: the AV1 decoder cannot be built ({why})"
+                );
+            })
+            .is_ok();
+    if av1 {
+        options.push("--enable-libdav1d".to_owned());
+        options.push("--enable-decoder=libdav1d".to_owned());
+        options.push(format!("--pkg-config={}", dav1d.join("bin/pkg-config").display()));
+    }
     run(Command::new("sh")
         .arg(source.join("configure"))
         .arg(format!("--prefix={}", sdk.display()))
@@ -213,6 +238,11 @@ fn ffmpeg(source: &Path, out: &Path) -> PathBuf {
     let jobs = env::var("NUM_JOBS").unwrap_or_else(|_| "2".to_owned());
     run(make(&work).arg(format!("-j{jobs}")));
     run(make(&work).args(["install-libs", "install-headers"]));
+    if av1 {
+        for (from, to) in [("lib/libdav1d.a", "lib/libdav1d.a"), ("COPYING.dav1d", "COPYING.dav1d")] {
+            fs::copy(dav1d.join(from), sdk.join(to)).expect("the target folder is writable");
+        }
+    }
     // Complete or absent, never half: the name is given last.
     fs::rename(&sdk, &finished).expect("the finished libraries can be renamed");
     let _ = fs::remove_dir_all(&work);
