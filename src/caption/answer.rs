@@ -151,7 +151,7 @@ fn prose(text: &str) -> String {
         if !words.is_empty() {
             break;
         }
-        words = line.to_owned();
+        line.clone_into(&mut words);
     }
     let mut words = words.as_str();
     for label in ["**caption:**", "**caption**:", "caption:", "- ", "* ", "> "] {

@@ -3,6 +3,8 @@
 //! Names and descriptions come from files and people: they stand in the prompt as JSON data, on one line, bounded, and
 //! the prompt says that they are data.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -133,9 +135,9 @@ impl CaptionPrompt {
         if places.is_empty() {
             text += "Nobody of the cast was detected here: describe the setting and name nobody.\n";
         } else {
-            text += &format!("Detected in this picture, from its crop: {}\n", Value::from(places));
+            let _ = writeln!(text, "Detected in this picture, from its crop: {}", Value::from(places));
         }
-        text += &format!("\nWrite one caption of {fewest} to {most} words. Rules:\n");
+        let _ = writeln!(text, "\nWrite one caption of {fewest} to {most} words. Rules:");
         if !names.is_empty() {
             text += "- Name the detected figures, exactly as written, and nobody else of the cast.\n\
                      - The name stands for the figure's usual looks: do not mention anything that \"looks\" lists.\n";
@@ -146,15 +148,16 @@ impl CaptionPrompt {
                  like; vary how sentences begin.\n\
                  - Only what is visible. One line, plain sentences, no quotation marks around it.\n";
         if !self.instructions.is_empty() {
-            text += &format!("- {}\n", self.instructions);
+            let _ = writeln!(text, "- {}", self.instructions);
         }
         text += "\nExamples of the style, not of the content:\n";
         for example in self.examples_for(names) {
-            text += &format!("- {example}\n");
+            let _ = writeln!(text, "- {example}");
         }
         if let Some(refusal) = &request.refusal {
-            text += &format!(
-                "\nAn earlier caption was not accepted: {} Write a different one that mends this (try {}).\n",
+            let _ = writeln!(
+                text,
+                "\nAn earlier caption was not accepted: {} Write a different one that mends this (try {}).",
                 Value::from(plain(refusal, MAX_REFUSAL)),
                 request.attempt + 1
             );

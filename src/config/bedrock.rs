@@ -2,8 +2,6 @@
 //!
 //! In a build without the feature `aws-bedrock` they can be named, but not opened.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
@@ -50,7 +48,11 @@ pub struct BedrockCaptionerChoice {
 
 #[cfg(not(feature = "aws-bedrock"))]
 mod open {
-    use super::*;
+    use std::sync::Arc;
+
+    use super::{
+        BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice, Captioner, Embedder, Result, Shared,
+    };
     use crate::error::{Error, ErrorKind};
 
     fn missing<T>() -> Result<T> {
@@ -79,7 +81,11 @@ mod open {
 
 #[cfg(feature = "aws-bedrock")]
 mod open {
-    use super::*;
+    use std::sync::Arc;
+
+    use super::{
+        BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice, Captioner, Embedder, Result, Shared,
+    };
     use crate::{
         aws::bedrock::{Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota, TitanEmbedder},
         caption::{CaptionPrompt, VisionCaptioner},

@@ -58,7 +58,9 @@ impl OpenAiCaptionerChoice {
         ))
     }
 
+    // Choices are opened asynchronously; this one waits for nothing.
     #[cfg(feature = "http")]
+    #[allow(clippy::unused_async)]
     pub(super) async fn open(&self, shared: &Shared) -> Result<Arc<dyn Captioner>> {
         use crate::{
             caption::{CaptionPrompt, VisionCaptioner},

@@ -242,7 +242,7 @@ pub enum CaptionerChoice {
     Measured {},
     /// A model of Amazon Bedrock that sees; Nova Pro by default.
     Nova(BedrockCaptionerChoice),
-    /// A model behind a server with the OpenAI interface: Ollama, vLLM, llama.cpp.
+    /// A model behind a server with the `OpenAI` interface: Ollama, vLLM, llama.cpp.
     #[serde(rename = "openai")]
     OpenAi(OpenAiCaptionerChoice),
 }

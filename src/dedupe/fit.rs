@@ -107,7 +107,7 @@ fn stretch(sorted: &[Verdict]) -> Stretch {
         }
     }
     // Below the lowest answer there is nothing to go by: stay close to it.
-    if best.low == -1.0 {
+    if best.low < sorted[0].similarity {
         best.low = best.high;
     }
     best

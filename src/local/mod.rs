@@ -1,4 +1,4 @@
-//! What runs on this machine: decoding films, models of the user's own, servers that speak the OpenAI interface.
+//! What runs on this machine: decoding films, models of the user's own, servers that speak the `OpenAI` interface.
 
 #[cfg(feature = "onnx")]
 pub mod onnx;

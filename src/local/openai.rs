@@ -1,4 +1,4 @@
-//! Captions by any server that speaks the OpenAI chat interface: Ollama, vLLM, llama.cpp, LM Studio.
+//! Captions by any server that speaks the `OpenAI` chat interface: Ollama, vLLM, llama.cpp, LM Studio.
 //!
 //! Servers differ in what they send beside the answer, so only what is needed is read.
 
@@ -125,6 +125,7 @@ impl OpenAiModel {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn from_env(settings: OpenAiSettings, meter: Arc<Meter>) -> Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "a `from_env` constructor reads the environment")]
         let key = std::env::var(Self::KEY_VARIABLE).ok().filter(|key| !key.is_empty());
         Self::new(settings, key.as_deref(), meter)
     }

@@ -552,8 +552,9 @@ async fn a_batch_is_submitted_once_and_read_back_by_id() {
     let mut out = String::new();
     for n in (0..118).rev() {
         let answer = json!({"output": {"message": {"role": "assistant", "content": [{"text": format!("Penny {n}.")}]}}, "stopReason": "end_turn"});
-        out +=
-            &format!("{}\n", json!({"recordId": format!("r-{n}"), "modelInput": {}, "modelOutput": answer}));
+        let line = json!({"recordId": format!("r-{n}"), "modelInput": {}, "modelOutput": answer});
+        out.push_str(&line.to_string());
+        out.push('\n');
     }
     out += "{\"recordId\": \"r-118\", \"error\": {\"errorCode\": 400, \"errorMessage\": \"bad image\"}}\n{broken\n{\"recordId\": \"stranger\", \"modelOutput\": {}}\n";
     let folder = input.replace("input/records.jsonl", "output/abc");

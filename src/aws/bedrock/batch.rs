@@ -43,7 +43,7 @@ const MAX_BYTES: usize = 1 << 30;
 pub struct BatchRecord {
     /// Unique in its job; answers come back by it, in any order.
     pub id: String,
-    /// The body that InvokeModel would take. No tools: batch jobs have none.
+    /// The body that `InvokeModel` would take. No tools: batch jobs have none.
     pub input: Value,
 }
 
@@ -61,7 +61,7 @@ pub struct BatchSettings {
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchStatus {
-    /// Bedrock's word: Submitted, Validating, Scheduled, InProgress, Completed, PartiallyCompleted, Failed, Stopping,
+    /// Bedrock's word: Submitted, Validating, Scheduled, `InProgress`, Completed, `PartiallyCompleted`, Failed, Stopping,
     /// Stopped, Expired.
     pub state: String,
     /// What Bedrock says about a failure.
@@ -202,7 +202,7 @@ impl BatchJob {
         for object in objects {
             let name = object.key.as_str();
             // Beside the answers lies a manifest with counts.
-            if name.ends_with("manifest.json.out") || !(name.ends_with(".out") || name.ends_with(".jsonl")) {
+            if !name.contains(".jsonl") {
                 continue;
             }
             let body = self.store.get(&object.key).await?;

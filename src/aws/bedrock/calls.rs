@@ -6,6 +6,7 @@ use aws_sdk_bedrockruntime::{
     Client,
     operation::converse::{ConverseOutput, builders::ConverseFluentBuilder},
     primitives::Blob,
+    types::TokenUsage,
 };
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ impl Bedrock {
         self.meter.prices().cost(&self.item, usage)
     }
 
-    /// InvokeModel with a JSON body. `used` reads what the answer says was used.
+    /// `InvokeModel` with a JSON body. `used` reads what the answer says was used.
     pub(super) async fn invoke(
         &self,
         body: &Value,
@@ -163,8 +164,8 @@ impl Bedrock {
             let usage = Usage {
                 requests: 1,
                 images: 1,
-                input_tokens: tokens(answer.usage().map(|u| u.input_tokens())),
-                output_tokens: tokens(answer.usage().map(|u| u.output_tokens())),
+                input_tokens: tokens(answer.usage().map(TokenUsage::input_tokens)),
+                output_tokens: tokens(answer.usage().map(TokenUsage::output_tokens)),
                 ..Usage::default()
             };
             Ok((answer, usage))
@@ -183,7 +184,7 @@ impl Bedrock {
             .run(|| {
                 self.limiter.run(tokens, async {
                     let charge = self.meter.begin(&self.item, expected)?;
-                    let (answer, used) = attempt().await?;
+                    let (answer, used) = Box::pin(attempt()).await?;
                     charge.settle(&used);
                     Ok((answer, self.meter.priced(&self.item, &used)))
                 })

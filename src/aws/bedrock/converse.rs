@@ -199,7 +199,7 @@ fn incomplete(e: impl std::fmt::Display) -> Error {
 
 /// The answer, by its stop reason and its blocks: the tool's input first, then words.
 fn understood(answer: &ConverseOutput) -> Answer {
-    let blocks = answer.output().and_then(|o| o.as_message().ok()).map(|m| m.content()).unwrap_or_default();
+    let blocks = answer.output().and_then(|o| o.as_message().ok()).map(Message::content).unwrap_or_default();
     let unreadable = |why: &str| Answer::Unreadable(why.to_owned());
     match answer.stop_reason() {
         StopReason::ContentFiltered => {
