@@ -236,8 +236,7 @@ fn a_flipped_bit_costs_a_stretch_and_not_the_film() {
 #[allow(clippy::print_stdout)] // a skipped case must be seen
 fn real_clips_agree_with_another_decoder() {
     let clips = std::env::var_os("PICCHU_TEST_CLIPS")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/clips"));
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/clips"), PathBuf::from);
     let Ok(entries) = fs::read_dir(&clips) else {
         println!("SKIPPED: no clips in {}", clips.display());
         return;
