@@ -95,6 +95,9 @@ pub(super) struct Verdict {
     pub(super) alternatives: Vec<Alternative>,
 }
 
+/// Sums of likenesses are off by this much at the most: a lead that equals the wanted one counts.
+const ROUNDING: f32 = 1e-5;
+
 /// Counts the votes: a character's best match, and a little for each further one. The first must lead.
 pub(super) fn vote(matches: &[Match], min_lead: f32, who: impl Fn(&str) -> Option<String>) -> Verdict {
     let mut votes: BTreeMap<String, (f32, u32)> = BTreeMap::new();
@@ -118,11 +121,13 @@ pub(super) fn vote(matches: &[Match], min_lead: f32, who: impl Fn(&str) -> Optio
     };
     match &ranked[..] {
         [] => Verdict::default(),
-        [first, rest @ ..] if rest.first().is_none_or(|second| first.0 - second.0 >= min_lead) => Verdict {
-            character: Some(first.1.clone()),
-            confidence: first.2,
-            alternatives: alternatives(rest),
-        },
+        [first, rest @ ..] if rest.first().is_none_or(|second| first.0 - second.0 >= min_lead - ROUNDING) => {
+            Verdict {
+                character: Some(first.1.clone()),
+                confidence: first.2,
+                alternatives: alternatives(rest),
+            }
+        }
         all => Verdict { character: None, confidence: all[0].2, alternatives: alternatives(all) },
     }
 }
