@@ -83,14 +83,16 @@ pub(crate) async fn collect(
     let ends = Arc::clone(&stopped);
     let frames = frames.take_while(move |_| ready(!ends.load(Ordering::Relaxed)));
     let before = done.last().map_or_else(Vec::new, |s| s.tail.iter().cloned().map(Arc::new).collect());
+    // Errors keep their place in the film's order: what came before one is finished and journaled.
+    let searcher = &*detector;
     let found = batches(frames, size)
-        .map_ok(|batch| search(&*detector, batch))
-        .try_buffered(job.limits.in_flight)
+        .map(|batch| async move { search(searcher, batch?).await })
+        .buffered(job.limits.in_flight)
         .map_ok(|items| stream::iter(items.into_iter().map(Ok)))
         .try_flatten();
     let mut segments = segments(settled(found, before), size)
-        .map_ok(|items| process(job, origin, items))
-        .try_buffered(job.limits.in_flight)
+        .map(|items| async move { process(job, origin, items?).await })
+        .buffered(job.limits.in_flight)
         .boxed();
 
     let mut frames: u64 = done.iter().map(|s| s.frames).sum();
