@@ -136,8 +136,8 @@ class Film(Stages):
                 begin anew with each shot.
             lineage: Gives each frame the numbers of its shot and its drawing, also where frames are not
                 chosen by them.
-            approximate: Takes the nearest frame before each time at which the decoder can start, instead of the
-                one shown: many times faster, seconds off. ``time`` is the frame's own.
+            approximate: Takes the nearest frame before each time at which the decoder can start, instead of
+                the one shown: many times faster, seconds off. ``time`` is the frame's own.
             on_gap: What a stretch that cannot be decoded does: ``"warn"`` warns with a `GapWarning`,
                 ``"raise"`` raises a `DecodeError` (the next call of ``next`` goes on behind the gap),
                 ``"skip"`` does nothing. `Frames.gaps` lists them in any case.

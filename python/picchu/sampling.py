@@ -113,7 +113,8 @@ class Sampling:
     def given(self) -> dict[str, Any]:
         """The options that say something."""
         options = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in options.items() if value not in (None, False)} or {"every": 1.0}
+        given = {name: value for name, value in options.items() if value is not None and value is not False}
+        return given or {"every": 1.0}
 
 
 def _number(name: str, value: Any) -> float:

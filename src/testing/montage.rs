@@ -23,7 +23,7 @@ const RATE: u64 = 24;
 /// ```
 /// use picchu::testing::{Join, Montage, Scene};
 /// let film = Montage::new(Scene::new(1), 30).then(Join::Cut, Scene::new(2), 40).then(Join::Dissolve(12), Scene::new(3), 40);
-/// assert_eq!(film.pictures(), 110);
+/// assert_eq!(film.pictures(), 98); // the dissolve shares 12
 /// ```
 #[derive(Clone, Debug)]
 pub struct Montage {

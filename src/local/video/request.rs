@@ -78,6 +78,9 @@ pub(super) fn request(sampling: &Sampling) -> Result<Vec<OsString>> {
     if let Some(limit) = sampling.limit {
         arguments.push(format!("--limit={}", limit.min(i64::MAX as u64)).into());
     }
+    if sampling.approximate {
+        arguments.push("--approximate".into());
+    }
     if sampling.skip > 0 {
         arguments.push(format!("--skip={}", sampling.skip.min(i64::MAX as u64)).into());
     }
