@@ -32,7 +32,7 @@ $(VENV)/ready:
 
 # A service that others wrote, for the tests of datasets on S3. They say so where it is missing.
 $(VENV)/moto: $(VENV)/ready
-	-$(BIN)/pip install --quiet "moto[s3,server]>=5,<5.2"
+	-$(BIN)/pip install --quiet "moto[s3,server]>=5"
 	touch $@
 
 # The folder of the ONNX Runtime library that the tests of models run with; empty where it cannot be had.

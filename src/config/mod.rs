@@ -64,7 +64,7 @@ pub struct Config {
     /// Frames a second.
     #[serde(default = "one_a_second")]
     pub fps: f64,
-    /// Fast and inexact sampling: see [`Sampling::approximate`].
+    /// Fast and inexact sampling: see [`Sampling::approximate`](crate::Sampling::approximate).
     #[serde(default)]
     pub approximate: bool,
     /// At most so many frames.

@@ -133,8 +133,8 @@ impl VideoFile {
     /// A film by its path. The file is looked at, not read.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`PermissionDenied`](ErrorKind::PermissionDenied), or
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a folder.
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`PermissionDenied`](crate::ErrorKind::PermissionDenied), or
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a folder.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         open(&path)?;
@@ -209,9 +209,9 @@ impl VideoFile {
     /// What the film says of itself, without decoding it.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is not a film or has no picture,
-    /// [`Unsupported`](ErrorKind::Unsupported) for a codec that cannot be read or an encrypted film,
-    /// [`QuotaExceeded`](ErrorKind::QuotaExceeded) for one beyond the limits.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for what is not a film or has no picture,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a codec that cannot be read or an encrypted film,
+    /// [`QuotaExceeded`](crate::ErrorKind::QuotaExceeded) for one beyond the limits.
     pub fn describe(&self) -> Result<VideoInfo> {
         let mut arguments = self.arguments(None);
         arguments.push("--probe".into());
