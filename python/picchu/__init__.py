@@ -25,7 +25,7 @@ from picchu import aws, exceptions, local
 from picchu._picchu import Frame, __version__
 from picchu.cast import Cast, Character
 from picchu.curate import Validation, validate
-from picchu.dataset import Dataset, Export, Record, merge, open_dataset
+from picchu.dataset import CustomLabelsExport, Dataset, Export, Record, merge, open_dataset
 from picchu.exceptions import (
     AlreadyExists,
     Cancelled,
@@ -72,6 +72,7 @@ __all__ = [
     "ConfigError",
     "ContentFiltered",
     "Covers",
+    "CustomLabelsExport",
     "Dataset",
     "DecodeError",
     "Drawing",

@@ -25,13 +25,17 @@ __all__ = [
     "check_crop",
     "check_sampling",
     "components",
+    "delete_collection",
+    "enrol",
     "explain",
     "export",
+    "export_custom_labels",
     "join",
     "lineage",
     "load_cast",
     "merge",
     "recut",
+    "resources",
     "run",
     "select",
     "split",
@@ -187,3 +191,9 @@ def add_reference(
     cast: _Path, name: str, film: _Path, at: float, box: tuple[float, float, float, float], negative: bool
 ) -> None: ...
 def suggest_cast(film: _Path, out: _Path, groups: int, frames: int, pictures: int) -> Path: ...
+def export_custom_labels(
+    dataset: _Path, films: Sequence[_Path], out: _Path, uri: str | None = None, unreviewed: bool = False
+) -> str: ...
+def enrol(cast: str, collection: str, users: bool, ledger: _Path) -> tuple[str, float]: ...
+def delete_collection(collection: str, ledger: _Path | None = None) -> None: ...
+def resources(place: _Path, remove: bool) -> str: ...

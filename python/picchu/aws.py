@@ -1,6 +1,7 @@
 """Amazon's services; they cost money.
 
-These classes only hold options; the work is done in `Plan.run`. Region and credentials come from the
+The classes only hold options; the work is done in `Plan.run`. `enrol` puts a cast's faces where `Rekognition`
+finds them, and `clean` removes what bills. Region and credentials come from the
 environment and the AWS files (``AWS_REGION``, ``AWS_PROFILE``, a role); no option holds a secret.
 `Plan.explain` says what a run will cost before anything is paid, and ``budget`` of `Plan.run` ends it before
 a sum is passed.
@@ -12,9 +13,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from picchu.exceptions import InvalidInput
-from picchu.rekognition import Rekognition
+from picchu.rekognition import (
+    EnrolledReference,
+    Enrolment,
+    Rekognition,
+    Resource,
+    clean,
+    delete_collection,
+    enrol,
+    resources,
+)
 
-__all__ = ["NovaCaptioner", "NovaEmbedder", "Rekognition", "TitanEmbedder"]
+__all__ = [
+    "EnrolledReference",
+    "Enrolment",
+    "NovaCaptioner",
+    "NovaEmbedder",
+    "Rekognition",
+    "Resource",
+    "TitanEmbedder",
+    "clean",
+    "delete_collection",
+    "enrol",
+    "resources",
+]
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

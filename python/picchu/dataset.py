@@ -26,6 +26,7 @@ __all__ = [
     "BoundingBox",
     "Counts",
     "Crop",
+    "CustomLabelsExport",
     "Dataset",
     "Export",
     "Outcome",
@@ -277,6 +278,29 @@ class Export:
     characters: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CustomLabelsExport:
+    """Frames with boxes, as an Amazon Rekognition Custom Labels project reads them.
+
+    Attributes:
+        train: Address of the manifest to train with.
+        test: Address of the manifest to test with, where shots are held out.
+        train_frames: Frames to train with.
+        test_frames: Frames to test with.
+        characters: Boxes of each character.
+        unreviewed: Frames that no person looked at.
+        uncertain: Frames left out because somebody in them is unnamed or was rejected.
+    """
+
+    train: str
+    test: str | None
+    train_frames: int
+    test_frames: int
+    characters: Mapping[str, int]
+    unreviewed: int
+    uncertain: int
+
+
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """Opens the dataset in a folder.
 
@@ -518,6 +542,36 @@ class Dataset(Sequence[Record]):
         done = json.loads(_picchu.export(self._place, format, path, uri if format == "nova" else root))
         names = ("held_out", "left_out", "unreviewed", "characters")
         return Export(path, done["pictures"], **{name: done[name] for name in names})
+
+    def export_custom_labels(
+        self,
+        film: curate.Place | Sequence[curate.Place],
+        *,
+        out: curate.Place,
+        uri: str | None = None,
+        unreviewed: bool = False,
+    ) -> CustomLabelsExport:
+        """Writes training data for an Amazon Rekognition Custom Labels project: frames with the boxes of their
+        characters, and manifests that name them. Reads everything back as the service does.
+
+        Frames come from the film again: a model that is to find characters in frames learns from frames. Those
+        in which somebody is unnamed or was rejected are left out.
+
+        Args:
+            film: The film that the dataset was built from; several for a merged one.
+            out: A folder, or an address such as ``"s3://bucket/labels"``.
+            uri: For a folder: the address on S3 where its files will lie.
+            unreviewed: Whether to take frames that no person looked at too.
+
+        Raises:
+            InvalidInput: If no frame is left, or the address is not on S3.
+            NotFound: If a film is missing, or has no such frame any more.
+        """
+        films = [film] if isinstance(film, (str, os.PathLike)) else film
+        body = _picchu.export_custom_labels(
+            self._place, [curate.place(film) for film in films], curate.place(out), uri, unreviewed
+        )
+        return CustomLabelsExport(**json.loads(body))
 
     def validate(self, format: curate.Format | None = None, *, images: bool = False) -> curate.Validation:  # noqa: A002
         """Says every rule that it breaks; see `picchu.validate`, which can mend too."""

@@ -7,7 +7,10 @@ use picchu::{
     config::{open_film, open_store},
     dataset::{
         Dataset, SplitOptions, Violation,
-        export::{self as exports, Options},
+        export::{
+            self as exports, Options,
+            custom_labels::{self, ManifestOptions},
+        },
         merge as merge_datasets,
     },
     store::lock,
@@ -35,6 +38,25 @@ pub(crate) fn export(
         let format = exports::format(trainer)?;
         let dataset = Dataset::open(open_store(&dataset)?).await?;
         json(&exports::write(&dataset, format, &out, &Options { root }).await?)
+    })
+}
+
+/// Writes frames with boxes and the manifests that name them for a Custom Labels project, and tells what was written.
+#[pyfunction]
+#[pyo3(signature = (dataset, films, out, uri=None, unreviewed=false))]
+pub(crate) fn export_custom_labels(
+    py: Python<'_>,
+    dataset: PathBuf,
+    films: Vec<PathBuf>,
+    out: PathBuf,
+    uri: Option<String>,
+    unreviewed: bool,
+) -> PyResult<String> {
+    wait(py, async {
+        let dataset = Dataset::open(open_store(&dataset)?).await?;
+        let films = films.iter().map(|film| open_film(film)).collect::<Result<Vec<_>>>()?;
+        let options = ManifestOptions { uri, unreviewed };
+        json(&custom_labels::write(&dataset, &films, &open_store(&out)?, &options).await?)
     })
 }
 

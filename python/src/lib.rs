@@ -7,6 +7,7 @@
 //! through one of the two doors in `runtime.rs`.
 
 mod cast;
+mod cloud;
 mod curate;
 mod dataset;
 mod dedupe;
@@ -24,7 +25,9 @@ mod _picchu {
     #[pymodule_export]
     use super::cast::{add_reference, suggest_cast};
     #[pymodule_export]
-    use super::curate::{export, lineage, merge, recut, split, stats, validate};
+    use super::cloud::{delete_collection, enrol, resources};
+    #[pymodule_export]
+    use super::curate::{export, export_custom_labels, lineage, merge, recut, split, stats, validate};
     #[pymodule_export]
     use super::dataset::Dataset;
     #[pymodule_export]

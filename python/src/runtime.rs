@@ -146,7 +146,7 @@ fn runtime(py: Python<'_>) -> PyResult<&'static Runtime> {
         _ => {
             let runtime = Builder::new_multi_thread()
                 .thread_name("picchu")
-                .enable_time()
+                .enable_all()
                 .build()
                 .map_err(|e| to_py(py, &Error::internal(format!("cannot start the runtime: {e}"))))?;
             // Never dropped: dropping would wait for threads, at exit and in forked children.

@@ -114,6 +114,23 @@ def datasets() -> None:
             assert_type(record.crop.rect, PixelRect)
 
 
+def amazon() -> None:
+    detector = picchu.aws.Rekognition("cast.toml", collection="my-film", calls_per_second=5)
+    assert_type(detector.cast, picchu.Cast)
+    plan = picchu.film("film.mp4").detect(detector)
+    assert_type(hash(plan), int)
+    enrolment = picchu.aws.enrol("cast.toml", collection="my-film", users=True)
+    assert_type(enrolment, picchu.aws.Enrolment)
+    assert_type(enrolment.references, tuple[picchu.aws.EnrolledReference, ...])
+    assert_type(enrolment.usd, float)
+    assert_type(picchu.aws.resources("dataset/"), tuple[picchu.aws.Resource, ...])
+    assert_type(picchu.aws.clean(Path("dataset"))[0].exists, bool | None)
+    picchu.aws.delete_collection("my-film", ledger="dataset/")
+    export = picchu.open_dataset("dataset/").export_custom_labels("film.mp4", out="s3://bucket/labels")
+    assert_type(export, picchu.CustomLabelsExport)
+    assert_type(export.test, str | None)
+
+
 def vectors(x: NDArray[np.float32]) -> None:
     selection = picchu.dedupe(x, min_similarity=0.94, threads=2, quality=[0.5, 0.25])
     assert_type(selection, picchu.Selection)

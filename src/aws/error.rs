@@ -236,4 +236,78 @@ mod tests {
         }
         assert_eq!(classify(None, None, ""), (K::Unavailable, true));
     }
+
+    /// What the service, or the way to it, does with a call.
+    #[cfg(feature = "aws-rekognition")]
+    #[derive(Clone, Copy, Debug)]
+    enum Does {
+        Answers(u16, &'static str, &'static str),
+        TimesOut,
+        Breaks,
+    }
+
+    #[cfg(feature = "aws-rekognition")]
+    impl aws_smithy_runtime_api::client::http::HttpConnector for Does {
+        fn call(
+            &self,
+            _: aws_smithy_runtime_api::client::orchestrator::HttpRequest,
+        ) -> aws_smithy_runtime_api::client::http::HttpConnectorFuture {
+            use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, result::ConnectorError};
+
+            HttpConnectorFuture::ready(match *self {
+                Self::Answers(status, code, words) => {
+                    let body = serde_json::json!({"__type": code, "message": words}).to_string();
+                    let mut response = Response::new(status.try_into().unwrap(), body.into());
+                    response.headers_mut().insert("x-amzn-requestid", "req-7");
+                    Ok(response)
+                }
+                Self::TimesOut => Err(ConnectorError::timeout("too slow".into())),
+                Self::Breaks => Err(ConnectorError::io("the line is cut".into())),
+            })
+        }
+    }
+
+    /// The way through the SDK: from the bytes of an answer to an error of this crate.
+    #[cfg(feature = "aws-rekognition")]
+    #[tokio::test]
+    async fn answers_become_errors_with_the_services_words_and_no_secret() {
+        use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+
+        for (does, kind, retryable, words) in [
+            (
+                Does::Answers(400, "ThrottlingException", "slower"),
+                ErrorKind::Throttled,
+                true,
+                "slower (ThrottlingException)",
+            ),
+            (Does::Answers(500, "InternalServerError", "oh"), ErrorKind::Unavailable, true, "oh"),
+            (
+                Does::Answers(400, "AccessDeniedException", "no\u{7}\nentry"),
+                ErrorKind::PermissionDenied,
+                false,
+                "no  entry (AccessDeniedException)",
+            ),
+            (Does::Answers(400, "LimitExceededException", "full"), ErrorKind::QuotaExceeded, false, "full"),
+            (
+                Does::Answers(400, "SomethingNewException", "?"),
+                ErrorKind::InvalidInput,
+                false,
+                "SomethingNew",
+            ),
+            (Does::TimesOut, ErrorKind::Timeout, true, "in time"),
+            (Does::Breaks, ErrorKind::Unavailable, true, "the line is cut"),
+        ] {
+            let client = http_client_fn(move |_, _| SharedHttpConnector::new(does));
+            let context =
+                crate::aws::AwsContext::with_keys("us-east-1", "http://nowhere", "an-id", "a-secret");
+            let sdk = context.single_attempts().to_builder().http_client(client).build();
+            let call = aws_sdk_rekognition::Client::new(&sdk).list_collections().send().await;
+            let error = service_error("rekognition ListCollections", call.unwrap_err());
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{does:?}: {error}");
+            assert!(error.to_string().contains(words), "{does:?}: {error}");
+            assert!(!format!("{error:?}").contains("a-secret"), "{error:?}");
+            let id = error.context().iter().any(|(key, value)| *key == "request_id" && value == "req-7");
+            assert_eq!(id, matches!(does, Does::Answers(..)), "{error}");
+        }
+    }
 }

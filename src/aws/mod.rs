@@ -8,10 +8,14 @@ mod error;
 pub mod rekognition;
 #[cfg(feature = "aws-s3")]
 mod s3;
+mod services;
 
-pub use self::context::{AwsContext, AwsSettings};
 #[cfg(feature = "aws-s3")]
 pub use self::s3::{Encryption, S3Film, S3Place, S3Store};
+pub use self::{
+    context::{AwsContext, AwsSettings},
+    services::{ServiceAnswer, ask_services},
+};
 // Builds with `aws` alone have no client that could fail.
 #[allow(unused_imports)]
 pub(crate) use self::error::service_error;

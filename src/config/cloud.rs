@@ -9,7 +9,7 @@ use crate::{
         AwsContext, AwsSettings,
         rekognition::{Enrolment, FaceCollection, is_running, stop_version},
     },
-    error::{Error, ErrorKind, Result},
+    error::Result,
     layers::Meter,
     train::{Entry, Happened, Ledger, ResourceKind},
     types::{Cast, Usage},
@@ -62,8 +62,11 @@ pub struct Resource {
     /// Its last line in the ledger.
     #[serde(flatten)]
     pub entry: Entry,
-    /// Whether the service still has it, as far as it can tell.
-    pub exists: bool,
+    /// Whether the service still has it. `None`: it did not tell.
+    pub exists: Option<bool>,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Removes what a ledger has open. Removing twice is no error.
@@ -79,21 +82,31 @@ impl Cleaner {
         Self { ledger, aws }
     }
 
-    /// What is open, with what the services say of it. Changes nothing.
+    /// What is open, with what the services say of it. Changes nothing and costs nothing. A service that does not
+    /// answer keeps nobody from seeing, and removing, the rest.
     ///
     /// # Errors
-    /// The ledger's and the services'.
+    /// The ledger's.
     pub async fn look(&self) -> Result<Vec<Resource>> {
         let mut found = Vec::new();
         for entry in self.ledger.open().await? {
-            let exists = match entry.kind {
-                ResourceKind::CustomLabelsVersion => is_running(&self.context(&entry).await?, &entry).await?,
-                // A collection is cheap to keep and told by its deletion.
-                _ => true,
+            let (exists, problem) = match self.exists(&entry).await {
+                Ok(exists) => (Some(exists), None),
+                Err(e) => (None, Some(e.to_string())),
             };
-            found.push(Resource { entry, exists });
+            found.push(Resource { entry, exists, problem });
         }
         Ok(found)
+    }
+
+    async fn exists(&self, entry: &Entry) -> Result<bool> {
+        let context = self.context(entry).await?;
+        match entry.kind {
+            ResourceKind::CustomLabelsVersion => is_running(&context, entry).await,
+            ResourceKind::FaceCollection => {
+                FaceCollection::new(&context, &entry.id, Arc::default())?.exists().await
+            }
+        }
     }
 
     /// Removes one, and notes it.
@@ -108,13 +121,6 @@ impl Cleaner {
             }
             ResourceKind::FaceCollection => {
                 FaceCollection::new(&context, &entry.id, Arc::default())?.delete(None).await?;
-            }
-            #[allow(unreachable_patterns)]
-            kind => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("this build cannot remove a {}", kind.as_str()),
-                ));
             }
         }
         self.ledger.note(&entry.now(Happened::Ended)).await

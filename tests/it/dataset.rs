@@ -15,7 +15,7 @@ use picchu::{
     CosineDeduper, ErrorKind, FrameSource, Pipeline, Result, Sampling, Store,
     dataset::{
         Dataset, Fix, Framing, Part, SplitOptions,
-        export::{self, Options, formats},
+        export::{self, Options, custom_labels, formats},
         merge, to_jsonl,
     },
     store::{FsStore, Key, MemoryStore, PutMode},
@@ -487,4 +487,113 @@ async fn hostile_titles_and_records_stay_inside_the_dataset() {
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{hostile:?} left something outside");
     }
+}
+
+/// The lines of a manifest in a store.
+async fn manifest(store: &Arc<dyn Store>, name: &str) -> Vec<custom_labels::ManifestLine> {
+    custom_labels::read(&store.get(&Key::new(name).unwrap()).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn custom_labels_learn_from_whole_frames_in_which_everybody_is_known() {
+    use custom_labels::{ManifestOptions, TEST, TRAIN, write};
+
+    let dataset = dataset().await;
+    let film = film(20, "walk");
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let given = |unreviewed| ManifestOptions { uri: Some("s3://bucket/walk/".into()), unreviewed };
+    let films = [Arc::clone(&film)];
+    let nobody = write(&dataset, &films, &store, &given(false)).await.unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::InvalidInput);
+    let kept: Vec<String> = dataset.records().iter().filter(|r| r.is_kept()).map(|r| r.id.clone()).collect();
+    assert!(nobody.message().contains(&format!("{} were not looked at", kept.len())), "{nobody}");
+
+    // The first is left alone, the second is rejected, the others are accepted; a shot is held out.
+    let decided: Vec<Review> = kept[1..]
+        .iter()
+        .enumerate()
+        .map(|(n, record)| Review {
+            record: record.clone(),
+            decision: if n == 0 { Decision::Reject { reason: "not her".into() } } else { Decision::Accept },
+            reviewer: "somebody".into(),
+            time_ms: 1_700_000_000_000 + n as u64,
+        })
+        .collect();
+    put(&dataset, "reviews.jsonl", to_jsonl(&decided).unwrap()).await;
+    let dataset = Dataset::open(Arc::clone(dataset.store())).await.unwrap();
+    let dataset = dataset.split(SplitOptions { held_out: 0.3, cap: None }).await.unwrap();
+    let done = write(&dataset, &films, &store, &given(false)).await.unwrap();
+    assert_eq!((done.unreviewed, done.uncertain), (1, 1));
+    let frames = kept.len() - 2;
+    assert!(done.test_frames > 0 && done.train_frames + done.test_frames == frames, "{done:?}");
+    assert_eq!(done.characters, BTreeMap::from([("Mayu".into(), frames)]));
+    assert_eq!(done.train, "s3://bucket/walk/train.manifest");
+
+    let (train, test) = (manifest(&store, TRAIN).await, manifest(&store, TEST).await);
+    assert_eq!((train.len(), test.len()), (done.train_frames, done.test_frames));
+    for line in train.iter().chain(&test) {
+        let key = Key::new(line.source_ref.strip_prefix("s3://bucket/walk/").unwrap()).unwrap();
+        let frame = image::load_from_memory(&store.get(&key).await.unwrap()).unwrap().into_rgb8();
+        assert_eq!(frame.dimensions(), (640, 576), "the whole frame, not the crop");
+        let [b] = line.boxes.annotations[..] else { panic!("{line:?}") };
+        let middle = frame.get_pixel(b.left + b.width / 2, b.top + b.height / 2);
+        assert!(middle[0] > 190 && middle[1] < 70, "the box holds the figure: {middle:?}");
+        assert!(frame.get_pixel(b.left.saturating_sub(8), b.top + b.height / 2)[0] < 190, "and no more");
+        assert_eq!(line.metadata.class_map, BTreeMap::from([(0, "Mayu".into())]));
+        assert_eq!(line.metadata.human_annotated, "yes");
+        assert!(line.metadata.creation_date.starts_with("2023-11-14T22:13:20"), "{line:?}");
+    }
+
+    // The same again; without a split there is no test manifest; unreviewed frames say so.
+    let content = |store: Arc<dyn Store>| async move {
+        let objects: Vec<_> = store.list(None).try_collect().await.unwrap();
+        let mut all = BTreeMap::new();
+        for object in objects {
+            all.insert(object.key.to_string(), store.get(&object.key).await.unwrap());
+        }
+        all
+    };
+    let before = content(Arc::clone(&store)).await;
+    write(&dataset, &films, &store, &given(false)).await.unwrap();
+    assert_eq!(content(Arc::clone(&store)).await, before);
+    let dataset = dataset.split(SplitOptions::default()).await.unwrap();
+    let done = write(&dataset, &films, &store, &given(true)).await.unwrap();
+    assert_eq!((done.train_frames, done.test), (frames + 1, None));
+    assert_eq!(store.get(&Key::new(TEST).unwrap()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let unreviewed = &manifest(&store, TRAIN).await[0];
+    assert_eq!(unreviewed.metadata.human_annotated, "no");
+    assert!((unreviewed.metadata.objects[0].confidence - 0.9).abs() < 1e-6);
+}
+
+/// The film with its name kept and its end cut off.
+#[derive(Debug)]
+struct Shorter(Arc<dyn FrameSource>);
+#[async_trait]
+impl FrameSource for Shorter {
+    async fn probe(&self) -> Result<MediaInfo> {
+        self.0.probe().await
+    }
+    async fn fingerprint(&self) -> Result<String> {
+        self.0.fingerprint().await
+    }
+    fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
+        self.0.frames(&sampling.clone().limit(20))
+    }
+}
+
+#[tokio::test]
+async fn custom_labels_need_the_film_and_a_place_on_s3() {
+    use custom_labels::{ManifestOptions, write};
+
+    let dataset = dataset().await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let options = ManifestOptions { unreviewed: true, ..ManifestOptions::default() };
+    let error = write(&dataset, &[film(20, "walk")], &store, &options).await.unwrap_err();
+    assert!(error.message().contains("is not on S3"), "{error}");
+    let options = ManifestOptions { uri: Some("s3://bucket/walk".into()), ..options };
+    let error = write(&dataset, &[film(20, "other")], &store, &options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.message().contains("walk.film"), "{error}");
+    let error = write(&dataset, &[Arc::new(Shorter(film(20, "walk")))], &store, &options).await.unwrap_err();
+    assert!(error.message().contains("has no frame that begins at"), "{error}");
 }

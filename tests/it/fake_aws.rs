@@ -134,6 +134,11 @@ impl FakeAws {
         AwsContext::with_keys("us-east-1", &self.endpoint, "AKIATESTTESTTEST", SECRET)
     }
 
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Every request so far, in the order of arrival.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared.requests).clone()

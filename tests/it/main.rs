@@ -6,6 +6,8 @@ mod architecture;
 #[cfg(feature = "aws-bedrock")]
 mod bedrock;
 mod build_command;
+#[cfg(all(feature = "aws-rekognition", feature = "aws-bedrock"))]
+mod cloud_command;
 mod conformance;
 mod dataset;
 mod dedupe;
@@ -14,6 +16,8 @@ mod fake_aws;
 #[cfg(feature = "aws-s3")]
 mod fake_s3;
 mod kill;
+#[cfg(feature = "aws-rekognition")]
+mod live_aws;
 #[cfg(feature = "aws-s3")]
 mod moto;
 #[cfg(feature = "onnx")]

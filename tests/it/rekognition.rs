@@ -14,21 +14,23 @@ use picchu::{
         CustomLabelsOptions, FaceCollection, FramesAt, Parts, ReferenceOutcome, RekognitionDetector,
         RekognitionOptions,
     },
+    dataset::Dataset,
     dedupe::CosineDeduper,
     layers::{Cache, Meter},
     store::MemoryStore,
     testing::{FakeCaptioner, FakeEmbedder, SyntheticFilm, conformance},
     train::{Happened, Ledger},
-    types::{Frame, PriceTable},
+    types::{BoundingBox, Frame, PriceTable},
 };
 use serde_json::{Value, json};
 
 use crate::fake_aws::{Answer, FakeAws, Recorded, SECRET};
 
-const PROJECT: &str = "arn:aws:rekognition:us-east-1:123456789012:project/film/1700000000000";
-const VERSION: &str = "arn:aws:rekognition:us-east-1:123456789012:project/film/version/v1/1700000000001";
+pub(crate) const PROJECT: &str = "arn:aws:rekognition:us-east-1:123456789012:project/film/1700000000000";
+pub(crate) const VERSION: &str =
+    "arn:aws:rekognition:us-east-1:123456789012:project/film/version/v1/1700000000001";
 
-fn character(name: &str, labels: &[&str]) -> Character {
+pub(crate) fn character(name: &str, labels: &[&str]) -> Character {
     Character {
         name: name.into(),
         labels: labels.iter().map(|&l| l.to_owned()).collect(),
@@ -36,7 +38,7 @@ fn character(name: &str, labels: &[&str]) -> Character {
     }
 }
 
-fn cast() -> Cast {
+pub(crate) fn cast() -> Cast {
     Cast { characters: vec![character("Mayu", &[]), character("Ana", &[]), character("Rex", &["Dog"])] }
 }
 
@@ -49,11 +51,11 @@ fn frame(index: u64) -> Frame {
     )
 }
 
-fn bounding_box(left: f64, top: f64, width: f64, height: f64) -> Value {
+pub(crate) fn bounding_box(left: f64, top: f64, width: f64, height: f64) -> Value {
     json!({"Left": left, "Top": top, "Width": width, "Height": height})
 }
 
-fn label(name: &str, parents: &[&str], boxes: &[Value]) -> Value {
+pub(crate) fn label(name: &str, parents: &[&str], boxes: &[Value]) -> Value {
     let instances: Vec<Value> = boxes.iter().map(|b| json!({"BoundingBox": b, "Confidence": 91.5})).collect();
     let parents: Vec<Value> = parents.iter().map(|p| json!({"Name": p})).collect();
     json!({"Name": name, "Confidence": 93.0, "Instances": instances, "Parents": parents, "Aliases": [],
@@ -89,7 +91,7 @@ async fn enrolled_ids(cast: &Cast) -> Vec<String> {
 }
 
 /// The cast with one reference picture each, all different.
-fn with_references(cast: &Cast, folder: &std::path::Path) -> Cast {
+pub(crate) fn with_references(cast: &Cast, folder: &std::path::Path) -> Cast {
     let mut cast = cast.clone();
     for (number, character) in cast.characters.iter_mut().enumerate() {
         let path = folder.join(format!("{number}.png"));
@@ -341,7 +343,7 @@ async fn a_budget_ends_the_spending() {
 }
 
 /// A collection that remembers, as the service does.
-fn collection(exists: bool) -> impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static {
+pub(crate) fn collection(exists: bool) -> impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static {
     let state = Mutex::new((exists, Vec::<(String, Option<String>)>::new()));
     move |request, _| {
         let mut state = state.lock().unwrap();
@@ -460,7 +462,9 @@ fn model(start: bool) -> RekognitionOptions {
 }
 
 /// A version with its state, and the frames' labels: one person whom only the model can name.
-fn version(first: &'static str) -> (Arc<Mutex<String>>, impl Fn(&Recorded, usize) -> Answer + Send + Sync) {
+pub(crate) fn version(
+    first: &'static str,
+) -> (Arc<Mutex<String>>, impl Fn(&Recorded, usize) -> Answer + Send + Sync) {
     let state = Arc::new(Mutex::new(first.to_owned()));
     let shared = Arc::clone(&state);
     let script = move |request: &Recorded, _: usize| {
@@ -521,6 +525,54 @@ async fn a_model_that_does_not_run_is_told_with_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("is not running"), "{error}");
     assert_eq!(aws.count("DetectCustomLabels"), 1);
+}
+
+/// Faces turn away for one frame in three: only the label's box is left then, and the faces around it name it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_face_names_its_character_also_where_it_turns_away() {
+    let ids = enrolled_ids(&cast()).await;
+    let boxed = |b: BoundingBox| bounding_box(b.left.into(), b.top.into(), b.width.into(), b.height.into());
+    let aws = FakeAws::start(move |request, _| {
+        // The figure is where the film drew it, as the service would see it: seconds are told by its place.
+        let second = || {
+            let body = BASE64_STANDARD.decode(request.json()["Image"]["Bytes"].as_str().unwrap()).unwrap();
+            let picture = image::load_from_memory(&body).unwrap().into_rgb8();
+            let red = |x: u32| picture.get_pixel(x, picture.height() / 2)[0] > 190;
+            let left = (0..picture.width()).find(|&x| red(x)).unwrap() as f32 / picture.width() as f32;
+            (0..8).find(|&s| (SyntheticFilm::figure(s).left - left).abs() < 0.02).unwrap()
+        };
+        match request.operation.as_str() {
+            "ListFaces" => Answer::json(json!({"Faces": [{"FaceId": "1", "ExternalImageId": ids[0]}]})),
+            "DetectLabels" => Answer::json(json!({"Labels": [
+                label("Person", &[], &[boxed(SyntheticFilm::figure(second()))])]})),
+            "DetectFaces" if second() % 3 == 1 => Answer::json(json!({"FaceDetails": []})),
+            "DetectFaces" => {
+                let b = SyntheticFilm::figure(second());
+                let face = BoundingBox::new(b.left + 0.1, b.top + 0.05, 0.1, 0.15);
+                Answer::json(json!({"FaceDetails": [{"BoundingBox": boxed(face), "Confidence": 99.0}]}))
+            }
+            "SearchFacesByImage" => Answer::json(json!({"FaceMatches": [
+                {"Similarity": 96.0, "Face": {"FaceId": "1", "ExternalImageId": ids[0]}}]})),
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let detector = RekognitionDetector::open(&aws.context(), cast(), faces_options()).await.unwrap();
+    Pipeline::new(Arc::new(SyntheticFilm::new(5).size(640, 576)))
+        .detect(Arc::new(detector))
+        .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(0.9999).unwrap()))
+        .caption(Arc::new(FakeCaptioner))
+        .store(Arc::clone(&store))
+        .run()
+        .await
+        .unwrap();
+    let dataset = Dataset::open(store).await.unwrap();
+    let decided: Vec<_> =
+        dataset.records().iter().map(|r| (r.character(), r.detection.decided_by.as_str())).collect();
+    let (face, track) = ((Some("Mayu"), "rekognition:faces"), (Some("Mayu"), "rekognition:labels track"));
+    assert_eq!(decided, [face, track, face, face, track]);
+    assert_eq!(aws.count("SearchFacesByImage"), 3, "nothing was paid for what the neighbours told");
 }
 
 fn job(detector: RekognitionDetector, store: &Arc<dyn Store>) -> Pipeline {

@@ -11,10 +11,12 @@ mod batch;
 mod calls;
 mod converse;
 mod embed;
+mod lifecycle;
 
 pub use self::{
     batch::{BatchJob, BatchOutcome, BatchRecord, BatchSettings, BatchStatus, MIN_RECORDS},
     calls::{Bedrock, Quota},
     converse::{ConverseModel, ConverseSettings},
     embed::{NovaEmbedder, TitanEmbedder},
+    lifecycle::{Lifecycle, MODELS, ModelLife, model_life},
 };

@@ -185,23 +185,32 @@ impl FaceCollection {
         Ok(())
     }
 
+    /// Whether the service has it. That question is not billed.
+    ///
+    /// # Errors
+    /// As the service says.
+    pub async fn exists(&self) -> Result<bool> {
+        let there = self
+            .calls
+            .send(Operation::Control("rekognition DescribeCollection"), || {
+                self.calls.client.describe_collection().collection_id(&self.id).send()
+            })
+            .await;
+        match there {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     fn entry(&self) -> Entry {
         Entry::creating(ResourceKind::FaceCollection, &self.id, &self.region)
     }
 
     /// Makes the collection if it is not there, and says whether it was made.
     async fn create(&self, ledger: Option<&Ledger>) -> Result<bool> {
-        let client = &self.calls.client;
-        let there = self
-            .calls
-            .send(Operation::Control("rekognition DescribeCollection"), || {
-                client.describe_collection().collection_id(&self.id).send()
-            })
-            .await;
-        match there {
-            Ok(_) => return Ok(false),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+        if self.exists().await? {
+            return Ok(false);
         }
         let entry = self.entry();
         if let Some(ledger) = ledger {
@@ -210,7 +219,7 @@ impl FaceCollection {
         let made = self
             .calls
             .send(Operation::Control("rekognition CreateCollection"), || {
-                client.create_collection().collection_id(&self.id).send()
+                self.calls.client.create_collection().collection_id(&self.id).send()
             })
             .await;
         let created = match made {

@@ -96,7 +96,7 @@ impl Connection {
 }
 
 /// Buckets go into the path, not the host name, where another service than Amazon's answers.
-fn client(context: &AwsContext) -> Client {
+pub(super) fn client(context: &AwsContext) -> Client {
     let elsewhere = context.sdk().endpoint_url().is_some();
     // Tried again by this module, which knows what has been done already.
     let config =

@@ -36,12 +36,16 @@ impl Clean {
         let mut hourly = 0.0;
         for resource in &found {
             let entry = &resource.entry;
-            hourly += entry.usd_per_hour.filter(|_| resource.exists).unwrap_or(0.0);
+            hourly += entry.usd_per_hour.filter(|_| resource.exists != Some(false)).unwrap_or(0.0);
             if self.json {
                 println!("{}", to_json(resource)?);
                 continue;
             }
-            let state = if resource.exists { "exists" } else { "is gone" };
+            let state = match (resource.exists, &resource.problem) {
+                (Some(true), _) => "exists".into(),
+                (Some(false), _) => "is gone".into(),
+                (None, problem) => format!("may exist ({})", problem.as_deref().unwrap_or("no answer")),
+            };
             let price = match entry.usd_per_hour {
                 Some(usd) => format!("{usd:.2} US dollars an hour"),
                 None if entry.kind.bills_by_the_hour() => "price an hour not known".into(),

@@ -8,11 +8,26 @@ use image::{Delay, Frame, RgbaImage, codecs::gif::GifEncoder};
 use picchu::{Error, Result, Sampling, config::open_film, dedupe::Kernel};
 use serde::Serialize;
 
+#[cfg(feature = "aws")]
+use crate::providers::AwsArgs;
+
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
+    /// Ask Amazon's services too: whose credentials are used, which services answer, which models are still alive.
+    /// Costs nothing.
+    #[cfg(feature = "aws")]
+    #[arg(long)]
+    aws: bool,
+    /// One more model of Amazon Bedrock to ask about.
+    #[cfg(feature = "aws-bedrock")]
+    #[arg(long = "model", value_name = "ID", requires = "aws")]
+    models: Vec<String>,
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    reach: AwsArgs,
 }
 
 /// One thing that was looked at.
@@ -26,15 +41,25 @@ struct Check {
     mend: Option<String>,
 }
 
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, ok: true, found: found.into(), mend: None }
+    }
+
+    fn problem(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, ok: false, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
 impl Doctor {
     pub(crate) async fn run(self) -> Result<()> {
-        for check in checks().await {
+        for check in self.checks().await {
             if self.json {
                 println!("{}", serde_json::json!(check));
             } else {
                 println!(
                     "{} {:<16} {}",
-                    if check.ok { "ok     " } else { "missing" },
+                    if check.ok { "ok     " } else { "problem" },
                     check.name,
                     check.found
                 );
@@ -45,60 +70,109 @@ impl Doctor {
         }
         Ok(())
     }
-}
 
-async fn checks() -> Vec<Check> {
-    vec![
-        version(),
-        video().await,
-        dedupe(),
-        temporary_files(),
+    async fn checks(&self) -> Vec<Check> {
+        #[cfg_attr(not(feature = "aws"), allow(unused_mut))]
+        let mut checks = vec![version(), video().await, dedupe(), temporary_files()];
         #[cfg(feature = "aws")]
-        aws().await,
-    ]
+        checks.extend(self.amazon().await);
+        checks
+    }
 }
 
-/// Without a network: whether a Region is set. Credentials are looked for by the first call.
 #[cfg(feature = "aws")]
-async fn aws() -> Check {
-    let name = "aws";
-    match picchu::aws::AwsContext::region_from_env().await {
-        Some(region) => {
-            let found = format!("Region {region}; credentials are looked for at the first call");
-            Check { name, ok: true, found, mend: None }
+impl Doctor {
+    async fn amazon(&self) -> Vec<Check> {
+        use picchu::aws::{AwsContext, ask_services};
+
+        let settings = self.reach.settings();
+        if !self.aws {
+            let region = match settings.region {
+                Some(region) => Some(region),
+                None => AwsContext::region_from_env().await,
+            };
+            return vec![match region {
+                Some(region) => Check::ok("aws", format!("Region {region}; --aws asks the services")),
+                None => Check::problem(
+                    "aws",
+                    "no Region is set",
+                    "needed only for Amazon's services: set AWS_REGION or a profile, or give --aws-region",
+                ),
+            }];
         }
-        None => Check {
-            name,
-            ok: false,
-            found: "no Region is set".into(),
-            mend: Some(
-                "needed only for Amazon's services: set AWS_REGION or a profile, or give --aws-region".into(),
-            ),
-        },
+        let context = match AwsContext::from_env(&settings).await {
+            Ok(context) => context,
+            Err(e) => return vec![Check::problem("aws", e.to_string(), "give --aws-region")],
+        };
+        let mut checks = vec![Check::ok("aws", format!("Region {}", context.region()))];
+        match context.access_key_id().await {
+            // The end is enough to tell keys apart.
+            Ok(id) => {
+                let end: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+                checks.push(Check::ok("credentials", format!("access key …{end}")));
+            }
+            Err(e) => {
+                checks.push(Check::problem("credentials", e.to_string(), "the services need them"));
+                return checks;
+            }
+        }
+        for answer in ask_services(&context).await {
+            checks.push(match &answer.answer {
+                Ok(()) => Check::ok(answer.service, "answers"),
+                Err(_) if answer.only_refused() => {
+                    Check::ok(answer.service, format!("answers, and does not allow {}", answer.asked))
+                }
+                Err(e) => Check::problem(
+                    answer.service,
+                    e.to_string(),
+                    "check Region, endpoint and credentials; not every service is in every Region",
+                ),
+            });
+        }
+        #[cfg(feature = "aws-bedrock")]
+        checks.extend(self.lives(&context).await);
+        checks
+    }
+
+    /// Whether the models that picchu names, and those asked for, are still alive.
+    #[cfg(feature = "aws-bedrock")]
+    async fn lives(&self, context: &picchu::aws::AwsContext) -> Vec<Check> {
+        use picchu::aws::bedrock::{Lifecycle, MODELS, model_life};
+
+        let models = MODELS.iter().copied().chain(self.models.iter().map(String::as_str));
+        let lives = models.map(|model| async move {
+            match model_life(context, model).await {
+                Ok(life) if matches!(life.lifecycle, Lifecycle::Active { .. }) => {
+                    Check::ok("model", life.to_string())
+                }
+                Ok(life) => Check::problem("model", life.to_string(), "name another model"),
+                Err(e) => Check::problem(
+                    "model",
+                    format!("{model}: {e}"),
+                    "needs bedrock:GetFoundationModel; is the model in this Region?",
+                ),
+            }
+        });
+        futures::future::join_all(lives).await
     }
 }
 
 fn version() -> Check {
     let found =
         format!("{} on {}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
-    Check { name: "picchu", ok: true, found, mend: None }
+    Check::ok("picchu", found)
 }
 
 /// Decodes a film made on the spot: says more than that a program is there.
 async fn video() -> Check {
-    let name = "video";
     match decode_three_pictures().await {
-        Ok(()) => Check { name, ok: true, found: "decodes, in a process of its own".into(), mend: None },
-        Err(e) => Check {
-            name,
-            ok: false,
-            found: e.to_string(),
-            mend: Some(
-                "build with the feature \"video\" (a C compiler, make and Python 3.11 are needed), or name a \
-                 picchu-decode program in PICCHU_DECODER; folders of pictures work without"
-                    .into(),
-            ),
-        },
+        Ok(()) => Check::ok("video", "decodes, in a process of its own"),
+        Err(e) => Check::problem(
+            "video",
+            e.to_string(),
+            "build with the feature \"video\" (a C compiler, make and Python 3.11 are needed), or name a \
+             picchu-decode program in PICCHU_DECODER; folders of pictures work without",
+        ),
     }
 }
 
@@ -127,19 +201,18 @@ fn write_gif(path: &Path) -> Result<()> {
 }
 
 fn dedupe() -> Check {
-    Check { name: "dedupe", ok: true, found: format!("{:?} kernel", Kernel::best()), mend: None }
+    Check::ok("dedupe", format!("{:?} kernel", Kernel::best()))
 }
 
 /// The decoder and the stores write there.
 fn temporary_files() -> Check {
     let place = std::env::temp_dir();
-    let (ok, found, mend) = match tempfile::tempfile() {
-        Ok(_) => (true, place.display().to_string(), None),
-        Err(e) => (
-            false,
+    match tempfile::tempfile() {
+        Ok(_) => Check::ok("temporary files", place.display().to_string()),
+        Err(e) => Check::problem(
+            "temporary files",
             format!("{}: {e}", place.display()),
-            Some("point TMPDIR at a folder that can be written".into()),
+            "point TMPDIR at a folder that can be written",
         ),
-    };
-    Check { name: "temporary files", ok, found, mend }
+    }
 }

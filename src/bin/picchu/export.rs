@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use picchu::{
     Error, ErrorKind, Result,
-    config::open_store,
+    config::{open_film, open_store},
     dataset::{
         Dataset,
-        export::{self, Exported, Options, formats, nova},
+        export::{
+            self, Exported, Options,
+            custom_labels::{self, ManifestOptions},
+            formats, nova,
+        },
     },
     store::{PutMode, write_file},
 };
@@ -20,13 +24,19 @@ pub(crate) struct Export {
     /// The dataset: a folder or an address.
     dataset: PathBuf,
     /// Which trainer reads it.
-    #[arg(long, value_parser = format_name, value_name = "FORMAT", help = formats_help("Which trainer reads it"))]
+    #[arg(long, value_parser = trainer_name, value_name = "FORMAT", help = trainers_help())]
     to: String,
     /// The folder to write, an earlier export or nothing. Default: `exports/FORMAT` in the dataset.
-    /// For `nova`, a name that ends with `.jsonl` writes the manifest alone.
+    /// For `nova`, a name that ends with `.jsonl` writes the manifest alone. For `custom-labels`, a place on S3 too.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// For `nova`: where the dataset's files will lie, for example `s3://bucket/film`.
+    /// For `custom-labels`: the film that the dataset was built from, again for each film of a merged one.
+    #[arg(long, value_name = "FILM")]
+    film: Vec<PathBuf>,
+    /// For `custom-labels`: take also frames that no person looked at.
+    #[arg(long)]
+    unreviewed: bool,
+    /// For `nova` and `custom-labels`: where the files will lie, for example `s3://bucket/film`.
     #[arg(long, value_name = "S3_URI")]
     uri: Option<String>,
     /// Where the trainer will find the folder, for its settings file. Default: where it is written.
@@ -47,9 +57,24 @@ pub(crate) fn formats_help(what: &str) -> String {
     format!("{what}: {}", names.join(", "))
 }
 
+/// As [`format_name`], with the format that is made of frames instead of images.
+fn trainer_name(name: &str) -> std::result::Result<String, String> {
+    if name == custom_labels::NAME { Ok(name.to_owned()) } else { format_name(name) }
+}
+
+fn trainers_help() -> String {
+    format!("{}, {}", formats_help("Which trainer reads it"), custom_labels::NAME)
+}
+
 impl Export {
     pub(crate) async fn run(self) -> Result<()> {
         let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+        if self.to == custom_labels::NAME {
+            return self.custom_labels(&dataset).await;
+        }
+        if !self.film.is_empty() || self.unreviewed {
+            return Err(Error::new(ErrorKind::Config, "--film and --unreviewed are for --to custom-labels"));
+        }
         if self.to == "nova" && self.uri.is_none() {
             return Err(Error::new(
                 ErrorKind::Config,
@@ -61,16 +86,7 @@ impl Export {
         {
             return self.manifest(&dataset, uri, out).await;
         }
-        let out = match &self.out {
-            Some(out) => out.clone(),
-            None if self.dataset.is_dir() => self.dataset.join("exports").join(&self.to),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "a dataset at an address is exported with --out DIR",
-                ));
-            }
-        };
+        let out = self.place()?;
         let options = Options { root: self.uri.clone().or_else(|| self.root.clone()) };
         let done = export::write(&dataset, export::format(&self.to)?, &out, &options).await?;
         if self.json {
@@ -78,6 +94,50 @@ impl Export {
         } else {
             summarise(&done);
             self.hint(&out);
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Result<PathBuf> {
+        match &self.out {
+            Some(out) => Ok(out.clone()),
+            None if self.dataset.is_dir() => Ok(self.dataset.join("exports").join(&self.to)),
+            None => Err(Error::new(ErrorKind::Config, "a dataset at an address is exported with --out DIR")),
+        }
+    }
+
+    /// Frames with boxes, and the manifests that name them.
+    async fn custom_labels(&self, dataset: &Dataset) -> Result<()> {
+        if self.film.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "custom-labels needs --film: a model that finds characters in frames learns from whole frames",
+            ));
+        }
+        let films = self.film.iter().map(|film| open_film(film)).collect::<Result<Vec<_>>>()?;
+        let out = self.place()?;
+        let options = ManifestOptions { uri: self.uri.clone(), unreviewed: self.unreviewed };
+        let done = custom_labels::write(dataset, &films, &open_store(&out)?, &options).await?;
+        if self.json {
+            println!("{}", to_json(&serde_json::json!({"event": "exported", "export": done}))?);
+            return Ok(());
+        }
+        println!("{}: {} frames, read back as the service reads them", done.train, done.train_frames);
+        if let Some(test) = &done.test {
+            println!("{test}: {} frames of shots that are held out", done.test_frames);
+        }
+        for (name, boxes) in &done.characters {
+            println!("  {name}: {boxes} boxes");
+        }
+        if done.uncertain > 0 {
+            println!("{} frames left out: somebody in them is unnamed or was rejected", done.uncertain);
+        }
+        if done.unreviewed > 0 {
+            let what = if self.unreviewed { "of them were" } else { "frames left out: they were" };
+            println!("{} {what} not looked at by a person", done.unreviewed);
+        }
+        if let Some(uri) = &self.uri {
+            println!("Upload them with: aws s3 sync {} {uri}", out.display());
         }
         Ok(())
     }

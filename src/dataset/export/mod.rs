@@ -10,6 +10,7 @@
 //! ```
 
 mod ai_toolkit;
+pub mod custom_labels;
 mod diffusers;
 mod folder;
 mod hf;

@@ -1,0 +1,300 @@
+//! The command line with Amazon's services, as a user meets it: the program in a process of its own, the services played
+//! by a server.
+
+use std::{
+    fmt::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use image::{Rgb, RgbImage};
+use picchu::{
+    dataset::Dataset,
+    store::FsStore,
+    train::{Entry, Happened, Ledger, ResourceKind},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    fake_aws::{Answer, FakeAws, Recorded, SECRET},
+    rekognition::{PROJECT, VERSION, bounding_box, cast, collection, label, version, with_references},
+};
+
+/// The program with credentials for the server and nothing of the user's own.
+fn command(aws: &FakeAws, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_picchu"));
+    command
+        .args(arguments)
+        .args(["--aws-endpoint", aws.endpoint(), "--aws-region", "us-east-1"])
+        .env("AWS_ACCESS_KEY_ID", "AKIATESTTESTTEST")
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "none")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "none")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_SESSION_TOKEN")
+        .stdin(Stdio::null());
+    command
+}
+
+async fn picchu(aws: &FakeAws, arguments: &[&str]) -> Output {
+    let mut command = command(aws, arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// What it said; nothing of that may hold a secret.
+fn text(output: &Output) -> String {
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains(SECRET), "{text}");
+    text
+}
+
+async fn succeeds(aws: &FakeAws, arguments: &[&str]) -> String {
+    let output = picchu(aws, arguments).await;
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+fn ledger(folder: &Path) -> Ledger {
+    Ledger::new(Arc::new(FsStore::new(folder)))
+}
+
+/// A cast file with one reference picture of each character.
+fn cast_file(folder: &Path) -> String {
+    let mut file = String::new();
+    for character in with_references(&cast(), folder).characters {
+        let picture = character.references[0].file_name().unwrap().to_str().unwrap();
+        let _ = write!(file, "[[characters]]\nname = {:?}\nreferences = [{picture:?}]\n", character.name);
+        if !character.labels.is_empty() {
+            let _ = writeln!(file, "labels = {:?}", character.labels);
+        }
+    }
+    let path = folder.join("cast.toml");
+    std::fs::write(&path, file).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A folder of pictures, all different.
+fn film(folder: &Path, pictures: u8) -> String {
+    let film = folder.join("film");
+    std::fs::create_dir(&film).unwrap();
+    for n in 0..pictures {
+        RgbImage::from_fn(960, 720, |x, y| Rgb([(x / 4) as u8, (y / 3) as u8, n * 40]))
+            .save(film.join(format!("{n}.png")))
+            .unwrap();
+    }
+    film.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cast_is_enrolled_once_looked_at_and_deleted() {
+    let aws = FakeAws::start(collection(false)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (cast, folder) = (cast_file(dir.path()), dir.path().to_str().unwrap());
+    let enrol = ["cast", "enrol", &cast, "--collection", "my-film"];
+    let first = succeeds(&aws, &enrol).await;
+    for words in ["my-film (new)", "Mayu", "enrolled; 1 smaller", "rejected: EXTREME_POSE", "3 paid calls"] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    let second = succeeds(&aws, &enrol).await;
+    assert_eq!(second.matches("known already").count(), 2, "{second}");
+    assert!(second.contains("1 paid calls"), "only the rejected picture is asked again: {second}");
+
+    let looked = picchu(&aws, &["clean", folder]).await;
+    assert_eq!(looked.status.code(), Some(2), "nobody is there to ask: {}", text(&looked));
+    assert!(text(&looked).contains("face collection my-film in us-east-1: exists"), "{}", text(&looked));
+    let line: Value = serde_json::from_str(&succeeds(&aws, &["clean", folder, "--json"]).await).unwrap();
+    assert_eq!((&line["kind"], &line["exists"]), (&json!("face_collection"), &json!(true)));
+    assert!(!succeeds(&aws, &["clean", folder, "--hourly"]).await.contains("my-film"));
+    assert_eq!(aws.count("DeleteCollection"), 0, "looking removes nothing");
+
+    succeeds(&aws, &["cast", "delete", "--collection", "my-film", "--ledger", folder]).await;
+    assert!(succeeds(&aws, &["clean", folder]).await.contains("Nothing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_tells_what_is_gone_and_what_it_may_not_ask() {
+    let aws = FakeAws::start(collection(false)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let entry = Entry::creating(ResourceKind::FaceCollection, "my-film", "us-east-1");
+    ledger(dir.path()).note(&entry.now(Happened::Created)).await.unwrap();
+    aws.next("DescribeCollection", [Answer::error(400, "AccessDeniedException", "not yours")]);
+    let unknown = picchu(&aws, &["clean", folder]).await;
+    assert!(
+        text(&unknown).contains("may exist") && text(&unknown).contains("not yours"),
+        "{}",
+        text(&unknown)
+    );
+    assert!(succeeds(&aws, &["clean", folder, "--yes"]).await.contains("is gone"));
+    assert!(ledger(dir.path()).open().await.unwrap().is_empty());
+}
+
+/// All of Amazon's services that a build needs, for people whom labels see and nobody else.
+fn services() -> impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static {
+    let faces = collection(false);
+    let ana = Mutex::new(String::new());
+    move |request, nth| match request.operation.as_str() {
+        "DetectLabels" => Answer::json(json!({"Labels": [
+            label("Person", &[], &[bounding_box(0.1, 0.1, 0.5, 0.85)])]})),
+        "DetectFaces" => Answer::json(json!({"FaceDetails": [
+            {"BoundingBox": bounding_box(0.25, 0.15, 0.15, 0.25), "Confidence": 99.0}]})),
+        "SearchFacesByImage" => Answer::json(json!({"FaceMatches": [
+            {"Similarity": 97.0, "Face": {"FaceId": "1", "ExternalImageId": ana.lock().unwrap().clone()}}]})),
+        "IndexFaces" => {
+            let id = request.json()["ExternalImageId"].as_str().unwrap().to_owned();
+            if id.starts_with("mayu") {
+                ana.lock().unwrap().clone_from(&id);
+            }
+            faces(request, nth)
+        }
+        "POST /model/amazon.titan-embed-image-v1/invoke" => {
+            let values: Vec<f64> = (0..1024).map(|i| f64::from((i * (nth as i32 + 1)) % 7) + 1.0).collect();
+            Answer::json(json!({"embedding": values, "inputTextTokenCount": 0, "message": null}))
+        }
+        "POST /model/amazon.nova-pro-v1%3A0/converse" => {
+            let places = ["by the door", "under a lamp", "near the old wall", "at the gate", "on the stairs"];
+            let caption = format!("Mayu waits {}, looking up.", places[nth % places.len()]);
+            Answer::json(json!({
+                "output": {"message": {"role": "assistant", "content": [{"toolUse": {
+                    "toolUseId": "t1", "name": "record_caption", "input": {"caption": caption, "names": ["Mayu"]},
+                }}]}},
+                "stopReason": "tool_use",
+                "usage": {"inputTokens": 1900, "outputTokens": 60, "totalTokens": 1960},
+                "metrics": {"latencyMs": 5},
+            }))
+        }
+        _ => faces(request, nth),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_becomes_a_dataset_by_amazons_services_alone() {
+    let aws = FakeAws::start(services()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (cast, film, out) = (cast_file(dir.path()), film(dir.path(), 4), dir.path().join("dataset"));
+    let out = out.to_str().unwrap();
+    succeeds(&aws, &["cast", "enrol", &cast, "--collection", "my-film"]).await;
+    let build = |more: &[&'static str]| {
+        let build =
+            ["build", &film, "--cast", &cast, "--out", out, "--providers", "aws", "--collection", "my-film"];
+        let build: Vec<String> = build.iter().chain(more).map(ToString::to_string).collect();
+        let aws = &aws;
+        async move {
+            let build: Vec<&str> = build.iter().map(String::as_str).collect();
+            picchu(aws, &build).await
+        }
+    };
+    let before = aws.requests().len();
+    let plan = build(&["--dry-run"]).await;
+    assert!(plan.status.success() && text(&plan).contains("rekognition"), "{}", text(&plan));
+    let asked: Vec<_> = aws.requests()[before..].iter().map(|r| r.operation.clone()).collect();
+    assert!(asked.iter().all(|operation| operation == "ListFaces"), "a plan pays nothing: {asked:?}");
+
+    let poor = build(&["--budget", "0.002"]).await;
+    assert_eq!(poor.status.code(), Some(6), "{}", text(&poor));
+    let run = build(&[]).await;
+    assert!(run.status.success(), "{}", text(&run));
+    assert!(text(&run).contains("Mayu: in 4 images"), "{}", text(&run));
+    assert!(text(&run).contains("paid calls"), "{}", text(&run));
+    assert_eq!(aws.count("DetectLabels"), 4, "what the poor run paid is not paid again");
+    let dataset = Dataset::open(Arc::new(FsStore::new(out))).await.unwrap();
+    assert!(dataset.records().iter().all(|r| r.detection.decided_by == "rekognition:faces"));
+    assert!(dataset.training_images().all(|image| image.caption.contains("Mayu waits")));
+
+    let before = aws.requests().len();
+    assert!(text(&build(&[]).await).contains("Nothing to do"));
+    let asked: Vec<_> = aws.requests()[before..].iter().map(|r| r.operation.clone()).collect();
+    assert!(asked.iter().all(|operation| operation == "ListFaces"), "{asked:?}");
+}
+
+/// A process that is killed stops nothing; its ledger does.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_left_running_by_a_killed_run_is_stopped_by_clean() {
+    let (state, script) = version("STOPPED");
+    let slow = move |request: &Recorded, nth: usize| {
+        let answer = script(request, nth);
+        if request.operation == "DetectCustomLabels" { answer.after(Duration::from_secs(30)) } else { answer }
+    };
+    let aws = FakeAws::start(slow).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (cast, film, out) = (cast_file(dir.path()), film(dir.path(), 2), dir.path().join("dataset"));
+    let folder = out.to_str().unwrap();
+    let mut run = command(
+        &aws,
+        &[
+            "build",
+            &film,
+            "--cast",
+            &cast,
+            "--out",
+            folder,
+            "--detector",
+            "rekognition",
+            "--custom-labels",
+            VERSION,
+            "--project",
+            PROJECT,
+            "--start-model",
+        ],
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    while aws.count("DetectCustomLabels") == 0 {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_eq!(*state.lock().unwrap(), "RUNNING", "it bills on");
+
+    let looked = picchu(&aws, &["clean", folder]).await;
+    assert!(text(&looked).contains("exists; 4.00 US dollars an hour"), "{}", text(&looked));
+    assert_eq!(*state.lock().unwrap(), "RUNNING", "looking stops nothing");
+    assert!(succeeds(&aws, &["clean", folder, "--yes", "--hourly"]).await.contains("is removed"));
+    assert_eq!(*state.lock().unwrap(), "STOPPING");
+    assert!(ledger(&out).open().await.unwrap().is_empty());
+    assert!(succeeds(&aws, &["clean", folder]).await.contains("Nothing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_asks_the_services_and_pays_nothing() {
+    let aws = FakeAws::start(|request, _| match request.operation.as_str() {
+        "ListCollections" => Answer::error(400, "AccessDeniedException", "not allowed to list"),
+        "GET /foundation-models" => Answer::json(json!({"modelSummaries": []})),
+        "GET /" => Answer::bytes(503, "<Error><Code>ServiceUnavailable</Code></Error>"),
+        model if model.contains("titan-embed") => Answer::json(json!({"modelDetails": {
+            "modelArn": "arn", "modelId": "amazon.titan-embed-image-v1", "outputModalities": ["EMBEDDING"],
+            "modelLifecycle": {"status": "LEGACY", "legacyTime": "2026-10-01T00:00:00Z",
+                               "endOfLifeTime": "2027-05-01T00:00:00Z"}}})),
+        model if model.contains("nova-canvas") => {
+            Answer::error(404, "ResourceNotFoundException", "Could not resolve the foundation model")
+        }
+        model if model.starts_with("GET /foundation-models/") => Answer::json(json!({"modelDetails": {
+            "modelArn": "arn", "modelId": "m", "outputModalities": ["TEXT"],
+            "modelLifecycle": {"status": "ACTIVE"}}})),
+        other => panic!("{other}"),
+    })
+    .await;
+    let told = succeeds(&aws, &["doctor", "--aws", "--model", "amazon.nova-canvas-v1:0"]).await;
+    for words in [
+        "Region us-east-1",
+        "access key …TEST",
+        "Rekognition      answers, and does not allow rekognition:ListCollections",
+        "Bedrock          answers",
+        "problem S3",
+        "amazon.titan-embed-image-v1 is legacy since 2026-10-01, ends 2027-05-01",
+        "amazon.nova-pro-v1:0 is active",
+        "amazon.nova-2-lite-v1:0 is active",
+        "amazon.nova-canvas-v1:0 reached the end of its life on 2026-09-30; instead: an open model",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(succeeds(&aws, &["doctor"]).await.contains("--aws asks the services"));
+}
