@@ -20,7 +20,9 @@
 //! | `onnx` | detectors and image encoders of the user's own, run by the user's ONNX Runtime | no |
 //! | `aws-rekognition` | characters found by Amazon Rekognition | no |
 //! | `cli` | the program `picchu` | no |
-//! | `aws-s3` | datasets on Amazon S3: `aws::S3Store`, `s3://bucket/prefix` wherever a dataset is named | no |
+//! | `aws-bedrock` | embeddings and captions by models of Amazon Bedrock | no |
+//! | `aws-s3` | datasets and films on Amazon S3: `s3://bucket/prefix` wherever one is named | no |
+//! | `http` | films at web addresses, captions by OpenAI-compatible servers | no |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 
 #[cfg(feature = "aws")]

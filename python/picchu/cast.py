@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from picchu import _picchu
+from picchu.places import Place, place
 
 __all__ = ["Cast", "Character"]
 
@@ -88,7 +89,7 @@ class Cast:
         path: str | os.PathLike[str],
         *,
         name: str,
-        film: str | os.PathLike[str],
+        film: Place,
         at: float,
         box: tuple[float, float, float, float],
         negative: bool = False,
@@ -111,7 +112,7 @@ class Cast:
             NotFound: If there is no such film.
             InvalidInput: For a time outside the film, a box that leaves the frame, a wrong name.
         """
-        _picchu.add_reference(Path(path), name, Path(film), float(at), box, negative)
+        _picchu.add_reference(Path(path), name, place(film), float(at), box, negative)
         return cls.load(path)
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from picchu import _picchu
+from picchu.places import Place, place
 
 __all__ = [
     "Advice",
@@ -26,9 +26,6 @@ __all__ = [
 
 Format = Literal["nova", "diffusers", "kohya", "ai-toolkit", "webdataset", "hf"]
 """What trainers read."""
-
-Place = str | os.PathLike[str]
-"""A folder, or an address such as ``s3://bucket/film``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +79,13 @@ class Advice:
     """Something that a character's images lack.
 
     Attributes:
-        framing: ``"wide"``, ``"medium"`` or ``"close"``.
+        view: ``"close"``, ``"medium"``, ``"wide"``; ``"left"``, ``"middle"``, ``"right"``; ``"dark"``, ``"lit"``,
+            ``"bright"``; ``"alone"``, ``"together"``.
         images: How many images show it.
         more: Ids of candidates that show it and are not among the images, best first, from different shots.
     """
 
-    framing: Literal["wide", "medium", "close"]
+    view: str
     images: int
     more: tuple[str, ...]
 
@@ -98,9 +96,8 @@ class CharacterStats:
 
     Attributes:
         images: Images for training that were cut for it.
-        alone: Of those, with nobody else of the cast in the picture.
         reviewed: Of those, decided about by a person.
-        framing: Of those, by framing.
+        views: Of those, by view: size, place in the frame, light, company. Front and back are not measured.
         shots: Shots that they come from.
         quality: Mean quality, 0 to 1.
         duplicates: Candidates that an image covers.
@@ -109,9 +106,8 @@ class CharacterStats:
     """
 
     images: int
-    alone: int
     reviewed: int
-    framing: Mapping[str, int]
+    views: Mapping[str, int]
     shots: int
     quality: float
     duplicates: int
@@ -197,11 +193,6 @@ def validate(
     return Validation(violations, mended)
 
 
-def place(path: Place) -> str:
-    """A place as the native module takes it. Addresses are no paths: their two slashes count."""
-    return os.fspath(path)
-
-
 def stats(path: Place) -> Stats:
     """The statistics of a dataset; `picchu.Dataset.stats` is the door to it."""
     answer, text = _picchu.stats(place(path))
@@ -211,7 +202,7 @@ def stats(path: Place) -> Stats:
 
 def _character(fields: dict[str, Any]) -> CharacterStats:
     advice = tuple(
-        Advice(a["framing"], a["images"], tuple(more["record"] for more in a["more"]))
+        Advice(a["view"], a["images"], tuple(more["record"] for more in a["more"]))
         for a in fields.pop("advice")
     )
     return CharacterStats(advice=advice, **fields)

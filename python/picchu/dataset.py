@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from picchu import _picchu, curate, display
+from picchu import _picchu, curate, display, places
 from picchu.cast import Cast
 from picchu.exceptions import Gap, InvalidInput, NotFound
+from picchu.places import Place
 from picchu.reports import LintReport, ThresholdReport, threshold_report
 
 if TYPE_CHECKING:
@@ -301,8 +302,8 @@ class CustomLabelsExport:
     uncertain: int
 
 
-def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Opens the dataset in a folder.
+def open_dataset(path: Place) -> Dataset:
+    """Opens the dataset in a folder, or at an address such as ``s3://bucket/film``.
 
     Raises:
         NotFound: If there is none, or it is not finished.
@@ -317,8 +318,8 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
 
 
 def merge(
-    datasets: Sequence[Dataset | str | os.PathLike[str]],
-    out: str | os.PathLike[str],
+    datasets: Sequence[Dataset | Place],
+    out: Place,
     *,
     min_similarity: float | None = None,
 ) -> Dataset:
@@ -345,8 +346,8 @@ class Dataset(Sequence[Record]):
     as a gallery of the kept images in a notebook. Pickles by its path.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._place = curate.place(path)
+    def __init__(self, path: Place) -> None:
+        self._place = places.place(path)
         self._path = Path(path)
         self._native = _picchu.Dataset(self._place)
 
@@ -606,7 +607,7 @@ class Dataset(Sequence[Record]):
         """
         return curate.lineage(self._place, record if isinstance(record, str) else record.id)
 
-    def recut(self, record: Record | str, film: str | os.PathLike[str]) -> curate.Recut:
+    def recut(self, record: Record | str, film: Place) -> curate.Recut:
         """Cuts a record's crop from its film again, and says whether it is the same file to the bit.
 
         Raises:

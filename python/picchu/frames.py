@@ -16,6 +16,7 @@ from picchu._picchu import Frame
 from picchu.cast import Cast
 from picchu.exceptions import DecodeError, Gap, GapWarning, InvalidInput
 from picchu.pipeline import Plan, Stages
+from picchu.places import Place, place, shown
 from picchu.sampling import Every, Sampling
 from picchu.shots import Shots, shots_of
 
@@ -50,11 +51,13 @@ class MediaInfo:
     notes: tuple[str, ...]
 
 
-def film(path: str | os.PathLike[str]) -> Film:
-    """Begins with a film: a video file, or a folder of pictures.
+def film(path: Place) -> Film:
+    """Begins with a film: a video file, a folder of pictures, or a video at an address.
 
     Args:
-        path: Where it lies. The film is looked at, not read.
+        path: Where it lies. The film is looked at, not read. Of a film at ``"s3://bucket/key"`` or
+            ``"https://…"``, only what the samples need is ever fetched; S3 is reached as the environment and
+            the AWS files say (``AWS_REGION``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL``).
 
     Returns:
         The film: the beginning of a plan, and a source of frames.
@@ -62,6 +65,7 @@ def film(path: str | os.PathLike[str]) -> Film:
     Raises:
         NotFound: If nothing is there (also a FileNotFoundError).
         PermissionDenied: If it may not be read.
+        Unsupported: For another kind of address.
 
     >>> picchu.film("film.mp4").info.duration
     59.5
@@ -70,18 +74,23 @@ def film(path: str | os.PathLike[str]) -> Film:
 
 
 class Film(Stages):
-    """A video file or a folder of pictures; made by `film`. Pickles by its path."""
+    """A film; made by `film`. Pickles by its place."""
 
-    __slots__ = ("_native", "_path")
+    __slots__ = ("_native", "_place")
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._native = _picchu.Film(self._path)
+    def __init__(self, path: Place) -> None:
+        self._place = place(path)
+        self._native = _picchu.Film(self._place)
+
+    @property
+    def place(self) -> str:
+        """Where the film lies: a path, or an address."""
+        return self._place
 
     @property
     def path(self) -> Path:
-        """Where the film lies."""
-        return self._path
+        """The path. Of a film at an address, use `place`."""
+        return Path(self._place)
 
     @property
     def info(self) -> MediaInfo:
@@ -96,7 +105,10 @@ class Film(Stages):
 
     @property
     def fingerprint(self) -> str:
-        """The film's identity: ``sha256:`` and a hash of its bytes, whatever it is called."""
+        """The film's identity, whatever it is called: ``sha256:`` and a hash of its bytes.
+
+        Of a film at an address, ``sampled:`` and a hash of its length and of blocks all over it.
+        """
         return self._native.fingerprint()
 
     def frames(
@@ -196,22 +208,22 @@ class Film(Stages):
             AlreadyExists: If the folder has a ``cast.toml``: it may hold names by now.
             InvalidInput: If nobody comes again, for options out of range, and for what is not a film.
         """
-        return Cast.load(_picchu.suggest_cast(self._path, Path(path), groups, frames, pictures))
+        return Cast.load(_picchu.suggest_cast(self._place, Path(path), groups, frames, pictures))
 
     def _plan(self) -> Plan:
         return Plan(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Film) and self._path == other._path
+        return isinstance(other, Film) and self._place == other._place
 
     def __hash__(self) -> int:
-        return hash(self._path)
+        return hash(self._place)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Film, (self._path,))
+        return (Film, (self._place,))
 
     def __repr__(self) -> str:
-        return f"picchu.film({str(self._path)!r})"
+        return f"picchu.film({shown(self._place)!r})"
 
     def _repr_html_(self) -> str:
         return display.film(self)

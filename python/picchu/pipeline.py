@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from picchu import _picchu, display
@@ -23,6 +22,7 @@ from picchu.local import (
     OpenAiCaptioner,
     PaletteDetector,
 )
+from picchu.places import Place, place
 from picchu.progress import Progress
 from picchu.rekognition import Rekognition
 from picchu.sampling import Every, Sampling
@@ -72,7 +72,7 @@ class StageExplanation:
         stage: Its verb.
         by: Who does it, with the settings that matter.
         state: ``"done"``, ``"to_do"``, or how many frames are done.
-        requests: Paid requests that are left, about, for one character a frame; 0 for what costs nothing.
+        requests: Paid requests that are left, about; 0 for what costs nothing.
         tokens: Tokens that they read and write.
         usd: What they cost in US dollars; None where the price is not known.
     """
@@ -255,7 +255,7 @@ class Plan(Stages):
             )
         return json.dumps(
             {
-                "film": str(self.film.path),
+                "film": self.film.place,
                 "sampling": self.sampling.to_dict(),
                 "cast": self.detector.cast.to_dict(),
                 "detector": self.detector.to_dict(),
@@ -268,8 +268,8 @@ class Plan(Stages):
             }
         )
 
-    def estimate(self, path: str | os.PathLike[str] | None = None) -> float | None:
-        """What a run will cost in US dollars, about, for one character a frame; None if it cannot be told.
+    def estimate(self, path: Place | None = None) -> float | None:
+        """What a run will cost in US dollars, about; None if it cannot be told.
 
         `explain` has it stage by stage. Raises as `explain`.
         """
@@ -278,17 +278,17 @@ class Plan(Stages):
         known = [cost for cost in costs if cost is not None]
         return sum(known) if explanation.expected_frames is not None and len(known) == len(costs) else None
 
-    def explain(self, path: str | os.PathLike[str] | None = None) -> Explanation:
+    def explain(self, path: Place | None = None) -> Explanation:
         """Says what a run would do, and what of it is done already. Decodes and writes nothing.
 
         Args:
-            path: The folder of the dataset, to see what of it is done.
+            path: The place of the dataset, to see what of it is done.
 
         Raises:
             ConfigError: If the plan has no detector.
             PicchuError: As `run` would before its first frame.
         """
-        body, text = _picchu.explain(self._to_json(), None if path is None else Path(path))
+        body, text = _picchu.explain(self._to_json(), None if path is None else place(path))
         fields = json.loads(body)
         stages = tuple(
             StageExplanation(
@@ -303,20 +303,20 @@ class Plan(Stages):
 
     def run(
         self,
-        path: str | os.PathLike[str],
+        path: Place,
         *,
         budget: float | None = None,
         progress: bool = True,
         on_event: Callable[[dict[str, Any]], None] | None = None,
     ) -> Dataset:
-        """Runs the plan into a folder, or goes on where an earlier run stopped.
+        """Runs the plan into a dataset, or goes on where an earlier run stopped.
 
         A finished dataset is not made again; another ``min_similarity`` only selects anew and decodes
         nothing. Ctrl-C raises KeyboardInterrupt at once; finished work is kept, and the same call goes on
         from there. A frame, crop or caption that fails is recorded and does not end the run.
 
         Args:
-            path: The folder of the dataset; made if it does not exist.
+            path: Where the dataset goes: a folder, made if it does not exist, or ``"s3://bucket/prefix"``.
             budget: Most US dollars that this run may spend, by the price table. The run ends before it is
                 passed; what is paid is kept, and the same call with a larger budget goes on from there.
             progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
@@ -334,7 +334,7 @@ class Plan(Stages):
             PermissionDenied: If the folder cannot be written, or a service refuses access.
             QuotaExceeded: If the disk is full or the budget is used up.
         """
-        plan, folder = self._to_json(budget), Path(path)
+        plan, out = self._to_json(budget), place(path)
         with Progress(visible=progress) as shown:
 
             def notify(line: str) -> None:
@@ -343,7 +343,7 @@ class Plan(Stages):
                 if on_event is not None:
                     on_event(event)
 
-            report = json.loads(_picchu.run(plan, folder, notify))
+            report = json.loads(_picchu.run(plan, out, notify))
         for gap in report["gaps"]:
             warnings.warn(_describe_gap(gap), GapWarning, stacklevel=2)
         if not report["counts"]["kept"]:
@@ -352,7 +352,7 @@ class Plan(Stages):
                 "cut from this film, tightly around one character each?",
                 stacklevel=2,
             )
-        return open_dataset(folder)
+        return open_dataset(out)
 
     def __repr__(self) -> str:
         sampling = _arguments(self.sampling.given())

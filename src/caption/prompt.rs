@@ -59,6 +59,14 @@ pub struct Prompt {
     pub schema: Value,
 }
 
+impl Prompt {
+    /// `sha256:` and a hash of every word of it.
+    pub fn hash(&self) -> String {
+        let words = serde_json::json!([self.system, self.user, self.schema]).to_string();
+        crate::source::sha256_string(Sha256::new_with_prefix(words))
+    }
+}
+
 impl CaptionPrompt {
     /// A prompt for a cast: 20 to 30 words.
     pub fn new(cast: &Cast) -> Self {

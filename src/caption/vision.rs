@@ -6,7 +6,7 @@ use super::{Answer, CaptionPrompt, Captioner, Prompt, Tone};
 use crate::{
     crop::{Fit, to_jpeg},
     error::{Error, ErrorKind, Result, Stage},
-    types::{Caption, CaptionRequest, ProviderInfo, Usage},
+    types::{Asked, Caption, CaptionRequest, ProviderInfo, Usage},
 };
 
 /// A model that answers a question about a picture. One call is one question; whatever waits, tries again or counts
@@ -88,7 +88,8 @@ impl<M: VisionModel> Captioner for VisionCaptioner<M> {
         let mut usage = Usage::default();
         let mut refusal = String::new();
         for tone in [Tone::Full, Tone::Gentle] {
-            let told = match self.model.ask(&self.prompt.build(request, tone), jpeg.clone()).await {
+            let prompt = self.prompt.build(request, tone);
+            let told = match self.model.ask(&prompt, jpeg.clone()).await {
                 Ok(told) => told,
                 // Filters of what is sent are refusals too.
                 Err(e) if e.kind() == ErrorKind::ContentFiltered => {
@@ -101,7 +102,11 @@ impl<M: VisionModel> Captioner for VisionCaptioner<M> {
             };
             usage += told.usage;
             match told.answer {
-                Answer::Caption(text) => return Ok(Caption::new(text, model).with_usage(usage)),
+                Answer::Caption(text) => {
+                    let asked = Asked { prompt: Some(prompt.hash()), ..Asked::new(&self.info(), request) };
+                    let caption = Caption::new(text, model).with_usage(usage);
+                    return Ok(Caption { asked: Some(asked), ..caption });
+                }
                 Answer::Refused(words) => refusal = words,
                 Answer::Unreadable(why) => {
                     let error =

@@ -1,5 +1,6 @@
 //! From settings to a pipeline: the only place that knows which implementations there are.
 
+mod access;
 mod bedrock;
 #[cfg(feature = "aws-rekognition")]
 mod cloud;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "aws-rekognition")]
 pub use self::cloud::{CastService, Cleaner, Resource};
 pub use self::{
+    access::Access,
     bedrock::{BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice},
     onnx::{OnnxDetectorChoice, OnnxEmbedderChoice},
     openai::OpenAiCaptionerChoice,
@@ -29,11 +31,11 @@ use crate::{
     crop::CropPolicy,
     dedupe::{CosineDeduper, Keep},
     detect::Reference,
-    error::{Error, ErrorKind, Result, Stage},
+    error::{Error, Result, Stage},
     layers::Meter,
     pipeline::Pipeline,
-    source::{FrameSource, ImageFolder},
-    store::{FsStore, Store},
+    source::FrameSource,
+    store::Store,
     types::{Cast, PriceTable},
 };
 
@@ -149,19 +151,11 @@ impl Config {
             None => CosineDeduper::default(),
         };
         self.crop.validate()?;
-        let pipeline = Pipeline::film(&self.film)?;
-        #[cfg(not(feature = "aws-s3"))]
-        let store = open_store(&self.out)?;
-        #[cfg(feature = "aws-s3")]
-        let store = match s3_address(&self.out) {
-            Some(uri) => Arc::new(
-                crate::aws::S3Store::open(&uri, self.aws.clone())?.encryption(self.encryption.clone()),
-            ),
-            None => open_store(&self.out)?,
-        };
+        let access = self.access();
+        let (film, store) = (access.film(&self.film)?, access.store(&self.out)?);
         let mut shared = self.shared()?.keep_answers_in(Arc::clone(&store));
         let embedder = shared.embedder(&self.embedder).await?;
-        Ok(pipeline
+        Ok(Pipeline::new(film)
             .sample(sampling)
             .meter(Arc::clone(&shared.meter))
             .detect(self.detector.open(&shared).await?)
@@ -170,6 +164,16 @@ impl Config {
             .caption(self.captioner.open(&shared).await?)
             .lint(LintRules::for_cast(&shared.cast))
             .store(store))
+    }
+
+    /// How the film and the dataset are reached.
+    pub fn access(&self) -> Access {
+        Access {
+            #[cfg(feature = "aws")]
+            aws: self.aws.clone(),
+            #[cfg(feature = "aws-s3")]
+            encryption: self.encryption.clone(),
+        }
     }
 
     /// What the implementations share: cast, prices, budget, how to reach services.
@@ -218,89 +222,25 @@ impl Pipeline {
     /// Begins with a film on disk: a video file, or a folder of pictures.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) where nothing is,
-    /// [`Unsupported`](ErrorKind::Unsupported) for a video without the feature `video`.
+    /// [`NotFound`](crate::ErrorKind::NotFound) where nothing is,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a video without the feature `video`.
     pub fn film(path: impl AsRef<Path>) -> Result<Self> {
         open_film(path.as_ref()).map(Self::new)
     }
 }
 
-/// Opens a video file, a folder of pictures, or a video at an address: `s3://bucket/key` with the feature `aws-s3`,
-/// `https://…` with the feature `http`. Of a film at an address, only what the samples need is read.
+/// Opens a film, as [`Access::film`] with what the environment says.
 ///
 /// # Errors
-/// As [`Pipeline::film`]; [`Unsupported`](ErrorKind::Unsupported) for an address that this build cannot read from.
+/// As [`Access::film`].
 pub fn open_film(path: &Path) -> Result<Arc<dyn FrameSource>> {
-    if let Some((address, scheme)) = path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
-        return open_remote_film(address, scheme);
-    }
-    if path.is_dir() {
-        return Ok(Arc::new(ImageFolder::open(path)?));
-    }
-    #[cfg(feature = "video")]
-    {
-        Ok(Arc::new(crate::local::video::VideoFile::open(path)?))
-    }
-    #[cfg(not(feature = "video"))]
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        format!(
-            "{} is not a folder, and this build cannot read video; enable the feature \"video\"",
-            path.display()
-        ),
-    )
-    .at(Stage::Sample))
+    Access::default().film(path)
 }
 
-#[cfg_attr(not(any(feature = "aws-s3", feature = "http")), allow(unused_variables))]
-fn open_remote_film(address: &str, scheme: &str) -> Result<Arc<dyn FrameSource>> {
-    match scheme {
-        #[cfg(all(feature = "video", feature = "aws-s3"))]
-        "s3" => {
-            let film = crate::aws::S3Film::open(address, crate::aws::AwsSettings::default())?;
-            Ok(Arc::new(crate::local::video::VideoFile::remote(Arc::new(film))))
-        }
-        #[cfg(all(feature = "video", feature = "http"))]
-        "http" | "https" => {
-            let film = crate::local::web::WebFilm::open(address)?;
-            Ok(Arc::new(crate::local::video::VideoFile::remote(Arc::new(film))))
-        }
-        // The address may hold a signature: it is not repeated.
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("this build reads no films from {scheme}:// addresses; download the film first"),
-        )
-        .at(Stage::Sample)),
-    }
-}
-
-/// Opens the store at a place: a folder, which need not exist yet, or `s3://bucket/prefix` with the feature `aws-s3`,
-/// reached as the environment says.
+/// Opens a store, as [`Access::store`] with what the environment says.
 ///
 /// # Errors
-/// [`InvalidInput`](ErrorKind::InvalidInput) for a place that is a file or an address that is none,
-/// [`Unsupported`](ErrorKind::Unsupported) for an address that this build has no store for.
+/// As [`Access::store`].
 pub fn open_store(place: &Path) -> Result<Arc<dyn Store>> {
-    #[cfg(feature = "aws-s3")]
-    if let Some(uri) = s3_address(place) {
-        return Ok(Arc::new(crate::aws::S3Store::open(&uri, crate::aws::AwsSettings::default())?));
-    }
-    if let Some((scheme, _)) = place.to_string_lossy().split_once("://") {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{} cannot hold a dataset: this build has no store for {scheme}://", place.display()),
-        )
-        .at(Stage::Dataset));
-    }
-    if place.exists() && !place.is_dir() {
-        return Err(Error::invalid(format!("{} is a file; a dataset needs a folder", place.display()))
-            .at(Stage::Dataset));
-    }
-    Ok(Arc::new(FsStore::new(place)))
-}
-
-/// A place on S3, as text.
-#[cfg(feature = "aws-s3")]
-fn s3_address(place: &Path) -> Option<String> {
-    place.to_str().filter(|text| text.starts_with("s3://")).map(str::to_owned)
+    Access::default().store(place)
 }

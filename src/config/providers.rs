@@ -164,7 +164,8 @@ async fn rekognition(
     let frames = match &options.frames_at {
         Some(at) => {
             let place = format!("s3://{}/{}", at.bucket, at.prefix);
-            Some(super::open_store(place.trim_end_matches('/').as_ref())?)
+            let access = super::Access { aws: shared.aws.clone(), ..super::Access::default() };
+            Some(access.store(place.trim_end_matches('/').as_ref())?)
         }
         None => None,
     };

@@ -28,5 +28,5 @@ pub use cut::cut;
 pub(crate) use cut::to_png;
 pub use encode::{Fit, to_jpeg};
 pub use policy::{CropPolicy, Plan, Unfit};
-pub use quality::{TRAINING_SIDE, measure};
+pub use quality::{TRAINING_SIDE, light, measure};
 pub use subjects::{MIN_INSIDE, subjects_in};

@@ -1,5 +1,7 @@
 //! How good a character looks in its frame.
 
+use image::RgbImage;
+
 use crate::types::{BoundingBox, Frame, PixelRect, Quality};
 
 /// Side in pixels that trainers use; a character of this many source pixels a side has full marks for size.
@@ -57,6 +59,18 @@ pub fn measure(frame: &Frame, bbox: BoundingBox, others: &[BoundingBox]) -> Qual
     }
 }
 
+/// How bright a picture is on average: luma, 0 black to 1 white.
+pub fn light(picture: &RgbImage) -> f32 {
+    let sum: u64 = picture.as_raw().chunks_exact(3).map(|p| u64::from(luma(p))).sum();
+    let pixels = u64::from(picture.width()) * u64::from(picture.height());
+    (sum as f64 / (pixels.max(1) * 255) as f64) as f32
+}
+
+/// The brightness of a pixel.
+fn luma(rgb: &[u8]) -> u8 {
+    ((u32::from(rgb[0]) * 77 + u32::from(rgb[1]) * 150 + u32::from(rgb[2]) * 29 + 128) >> 8) as u8
+}
+
 /// The brightness of a rectangle's pixels.
 struct Luma {
     width: usize,
@@ -71,9 +85,7 @@ impl Luma {
         let columns = rect.x as usize * 3..rect.right() as usize * 3;
         let mut values = Vec::with_capacity(width * height);
         for row in frame.image.as_raw().chunks_exact(stride).skip(rect.y as usize).take(height) {
-            values.extend(row[columns.clone()].chunks_exact(3).map(|p| {
-                ((u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29 + 128) >> 8) as u8
-            }));
+            values.extend(row[columns.clone()].chunks_exact(3).map(luma));
         }
         Self { width, height, values }
     }
@@ -217,6 +229,15 @@ mod tests {
     use image::{Rgb, RgbImage, imageops::fast_blur};
 
     use super::*;
+
+    #[test]
+    fn light_goes_from_black_to_white() {
+        for (colour, expected) in [([0; 3], 0.0), ([255; 3], 1.0), ([128; 3], 0.502), ([255, 0, 0], 0.302)] {
+            let measured = light(&RgbImage::from_pixel(7, 5, Rgb(colour)));
+            assert!((measured - expected).abs() < 0.002, "{colour:?} {measured}");
+        }
+        assert!(light(&RgbImage::new(0, 0)).abs() < f32::EPSILON);
+    }
 
     fn frame(image: RgbImage) -> Frame {
         Frame::new(0, Duration::ZERO, image)

@@ -107,10 +107,9 @@ impl Dataset {
                 Error::new(ErrorKind::NotFound, format!("record {id} has no image")).at(Stage::Dataset)
             );
         };
-        let fingerprint = film.fingerprint().await.at(Stage::Sample)?;
-        if fingerprint != record.film {
+        if !film.is_film(&record.film).await.at(Stage::Sample)? {
             return Err(Error::invalid(format!(
-                "record {id} was cut from {} ({}), and this film is another one ({fingerprint})",
+                "record {id} was cut from {} ({}), and this film is another one",
                 expected.info.name, record.film
             ))
             .at(Stage::Dataset));
@@ -269,7 +268,26 @@ fn outcome_words(record: &Record) -> String {
 
 fn caption_lines(caption: &Caption, line: &mut impl FnMut(&str, String) -> fmt::Result) -> fmt::Result {
     line("caption", plain(&caption.text))?;
-    line("", format!("by {}", caption.model))?;
+    match &caption.asked {
+        None => line("", format!("by {}", caption.model))?,
+        Some(asked) => {
+            let mut words = format!("by {}, asked by {}", caption.model, plain(&asked.captioner));
+            if !asked.settings.is_empty() {
+                let _ = write!(words, " ({})", plain(&asked.settings));
+            }
+            let _ = write!(words, ", try {}", asked.attempt.saturating_add(1));
+            line("", words)?;
+            if let Some(prompt) = &asked.prompt {
+                line("prompt", plain(prompt))?;
+            }
+            if let Some(refusal) = &asked.refusal {
+                line("", format!("after this was refused: {}", plain(refusal)))?;
+            }
+        }
+    }
+    for fault in &caption.faults {
+        line("", format!("although it {}", plain(&fault.message)))?;
+    }
     if !caption.usage.is_free() {
         let u = caption.usage;
         line(

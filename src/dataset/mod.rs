@@ -44,7 +44,7 @@ pub use self::{
     lines::{from_jsonl, to_jsonl},
     merge::{Merged, Source, merge},
     split::{Part, ShotId, Split, SplitOptions},
-    stats::{Advice, CharacterStats, Framing, More, Stats},
+    stats::{Advice, CharacterStats, More, Stats, View},
     validate::{Complaint, Fix, Violation, validate},
 };
 pub(crate) use self::{

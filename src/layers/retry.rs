@@ -9,7 +9,7 @@ use crate::{
     caption::Captioner,
     detect::CharacterDetector,
     embed::Embedder,
-    error::Result,
+    error::{Error, Result},
     source::FrameSource,
     types::{Caption, CaptionRequest, Crop, Detection, Embeddings, Frame, ProviderInfo},
 };
@@ -39,17 +39,27 @@ impl Retry {
     /// # Errors
     /// The last attempt's.
     pub async fn run<T, F: Future<Output = Result<T>>>(&self, mut call: impl FnMut() -> F) -> Result<T> {
-        let mut attempt = 1;
+        let mut failures = 0;
         loop {
             match call().await {
-                Err(e) if e.is_retryable() && attempt < self.attempts => {
-                    tokio::time::sleep(self.wait(attempt)).await;
-                    attempt += 1;
-                }
-                Err(e) if attempt > 1 => return Err(e.with_context("attempts", attempt)),
-                outcome => return outcome,
+                Ok(answer) => return Ok(answer),
+                Err(e) => self.again(e, &mut failures).await?,
             }
         }
+    }
+
+    /// After a failed attempt: counts it, and waits before the next one. For work that keeps what it has between
+    /// attempts; [`run`](Self::run) is simpler for what begins anew.
+    ///
+    /// # Errors
+    /// The error, if trying again cannot help or the attempts are used up.
+    pub async fn again(&self, error: Error, failures: &mut u32) -> Result<()> {
+        *failures += 1;
+        if error.is_retryable() && *failures < self.attempts {
+            tokio::time::sleep(self.wait(*failures)).await;
+            return Ok(());
+        }
+        Err(if *failures > 1 { error.with_context("attempts", *failures) } else { error })
     }
 
     /// Between half of the wait and all of it.
@@ -112,7 +122,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::error::{Error, ErrorKind};
+    use crate::error::ErrorKind;
 
     async fn attempts(kind: ErrorKind, failures: u32) -> (bool, u32) {
         let calls = Cell::new(0);

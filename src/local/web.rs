@@ -1,26 +1,17 @@
 //! Films at web addresses, read by ranges: only what the samples need.
 
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE},
 };
-use tokio::sync::OnceCell;
 
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
-    source::RangeReader,
+    source::{FetchOnce, Part, Pinned, Version},
 };
-
-/// How often a transfer that breaks off is taken up again.
-const ATTEMPTS: u32 = 5;
 
 /// A film at an `http://` or `https://` address whose server gives ranges. The version that was there first is read to
 /// the end.
@@ -28,17 +19,7 @@ const ATTEMPTS: u32 = 5;
 pub struct WebFilm {
     client: Client,
     address: Url,
-    name: String,
-    version: OnceCell<Version>,
-    read: AtomicU64,
-}
-
-/// What was there first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
-    length: u64,
-    /// The entity tag, if it is a strong one.
-    tag: Option<String>,
+    pinned: Pinned,
 }
 
 impl WebFilm {
@@ -61,27 +42,7 @@ impl WebFilm {
             .read_timeout(Duration::from_mins(1))
             .build()
             .map_err(|e| Error::internal(format!("cannot start the HTTP client: {e}")))?;
-        Ok(Self { client, address: url, name, version: OnceCell::new(), read: AtomicU64::new(0) })
-    }
-
-    /// The first byte tells whether ranges are served, how long the film is, and its version.
-    async fn version(&self) -> Result<&Version> {
-        self.version
-            .get_or_try_init(|| async {
-                let mut failures = 0;
-                loop {
-                    let outcome = match self.ask(0..1, None).await {
-                        Ok(answer) => Ok(version(answer.headers())),
-                        Err(e) => Err(e),
-                    };
-                    match outcome {
-                        Ok(Some(version)) => return Ok(version),
-                        Ok(None) => return Err(self.fail(ErrorKind::Unsupported, "does not tell its length")),
-                        Err(e) => again(e, &mut failures).await?,
-                    }
-                }
-            })
-            .await
+        Ok(Self { client, address: url, pinned: Pinned::new(name) })
     }
 
     async fn ask(&self, range: Range<u64>, tag: Option<&str>) -> Result<Response> {
@@ -95,12 +56,16 @@ impl WebFilm {
         let answer = request.send().await.map_err(|e| self.lost(&e))?;
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => Ok(answer),
-            StatusCode::OK => Err(self.fail(
+            StatusCode::OK => Err(self.pinned.fail(
                 ErrorKind::Unsupported,
                 "is on a server that does not give parts of files; download it first",
             )),
-            StatusCode::RANGE_NOT_SATISFIABLE => Err(self.fail(ErrorKind::InvalidInput, "is empty")),
-            StatusCode::PRECONDITION_FAILED => Err(self.changed()),
+            StatusCode::RANGE_NOT_SATISFIABLE => Err(self
+                .pinned
+                .fail(ErrorKind::InvalidInput, "has no bytes there: it is empty, or was changed")),
+            StatusCode::PRECONDITION_FAILED => {
+                Err(self.pinned.fail(ErrorKind::AlreadyExists, "is another one"))
+            }
             status => {
                 let kind = match status.as_u16() {
                     401 | 403 => ErrorKind::PermissionDenied,
@@ -110,17 +75,9 @@ impl WebFilm {
                     500.. => ErrorKind::Unavailable,
                     _ => ErrorKind::InvalidInput,
                 };
-                Err(self.fail(kind, &format!("was refused with status {status}")))
+                Err(self.pinned.fail(kind, &format!("was refused with status {status}")))
             }
         }
-    }
-
-    fn changed(&self) -> Error {
-        self.fail(ErrorKind::Unavailable, "was changed while it was read; begin anew").with_retryable(false)
-    }
-
-    fn fail(&self, kind: ErrorKind, what: &str) -> Error {
-        Error::new(kind, format!("the film {} {what}", self.name)).at(Stage::Sample)
     }
 
     /// The library's own words would repeat the address, which may hold a signature.
@@ -132,7 +89,7 @@ impl WebFilm {
         } else {
             (ErrorKind::Unavailable, "broke off")
         };
-        self.fail(kind, what)
+        self.pinned.fail(kind, what)
     }
 }
 
@@ -144,65 +101,29 @@ fn version(headers: &HeaderMap) -> Option<Version> {
     Some(Version { length, tag })
 }
 
-/// Waits before another try, or gives up with the error.
-async fn again(error: Error, failures: &mut u32) -> Result<()> {
-    *failures += 1;
-    if !error.is_retryable() || *failures >= ATTEMPTS {
-        return Err(error);
-    }
-    // 0.1, 0.3, 0.9, 2.7 seconds.
-    tokio::time::sleep(Duration::from_millis(100 * 3_u64.pow(*failures - 1))).await;
-    Ok(())
-}
-
 #[async_trait]
-impl RangeReader for WebFilm {
-    fn name(&self) -> &str {
-        &self.name
+impl FetchOnce for WebFilm {
+    fn pinned(&self) -> &Pinned {
+        &self.pinned
     }
 
-    async fn len(&self) -> Result<u64> {
-        Ok(self.version().await?.length)
+    /// The first byte tells whether ranges are served, how long the film is, and its version.
+    async fn look(&self) -> Result<Version> {
+        let answer = self.ask(0..1, None).await?;
+        version(answer.headers())
+            .ok_or_else(|| self.pinned.fail(ErrorKind::Unsupported, "does not tell its length"))
     }
 
-    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
+    async fn fetch(&self, range: Range<u64>, first: &Version, part: &mut Part) -> Result<()> {
+        let mut answer = self.ask(range, first.tag.as_deref()).await?;
+        if version(answer.headers()).is_none_or(|v| v.length != first.length) {
+            return Err(self.pinned.fail(ErrorKind::AlreadyExists, "is another one"));
         }
-        let first = self.version().await?.clone();
-        let wanted = usize::try_from(range.end - range.start)
-            .map_err(|_| Error::internal("a range larger than memory").at(Stage::Sample))?;
-        let (mut body, mut failures) = (BytesMut::with_capacity(wanted), 0);
-        // Taken up where it broke off.
-        while body.len() < wanted {
-            let from = range.start + body.len() as u64;
-            let outcome = async {
-                let mut answer = self.ask(from..range.end, first.tag.as_deref()).await?;
-                if version(answer.headers()).is_none_or(|v| v.length != first.length) {
-                    return Err(self.changed());
-                }
-                while let Some(chunk) = answer.chunk().await.map_err(|e| self.lost(&e))? {
-                    // A server may send more than was asked for.
-                    body.extend_from_slice(&chunk[..chunk.len().min(wanted - body.len())]);
-                    if body.len() == wanted {
-                        return Ok(());
-                    }
-                }
-                if body.len() < wanted { Err(self.fail(ErrorKind::Unavailable, "broke off")) } else { Ok(()) }
-            };
-            if let Err(e) = outcome.await {
-                again(e, &mut failures).await?;
+        while let Some(chunk) = answer.chunk().await.map_err(|e| self.lost(&e))? {
+            if part.add(&chunk) {
+                break;
             }
         }
-        self.read.fetch_add(wanted as u64, Ordering::Relaxed);
-        Ok(body.freeze())
-    }
-
-    async fn fingerprint(&self) -> Result<String> {
-        crate::source::sampled_fingerprint(self).await
-    }
-
-    fn bytes_read(&self) -> Option<u64> {
-        Some(self.read.load(Ordering::Relaxed))
+        Ok(())
     }
 }

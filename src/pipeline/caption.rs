@@ -20,7 +20,7 @@ use crate::{
     dataset::decode_image,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::Key,
-    types::{Caption, CaptionRequest, Crop, Fault, LintRule, NoCaption, Outcome, Record, Usage},
+    types::{Asked, Caption, CaptionRequest, Crop, Fault, LintRule, NoCaption, Outcome, Record, Usage},
 };
 
 /// Records of one window.
@@ -134,7 +134,13 @@ impl Desk<'_> {
         let request = request(self.job, record, attempt, refusal).await?;
         match self.job.captioner.caption(&request).await.at(Stage::Caption) {
             Err(e) if !is_about_the_item(&e) => Err(e),
-            answer => Ok(Pending { at, attempt, answer, spare }),
+            mut answer => {
+                if let Ok(caption) = &mut answer {
+                    // Captioners that ask a model say so themselves, with their prompt.
+                    caption.asked.get_or_insert_with(|| Asked::new(&self.job.captioner.info(), &request));
+                }
+                Ok(Pending { at, attempt, answer, spare })
+            }
         }
     }
 

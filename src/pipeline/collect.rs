@@ -337,6 +337,7 @@ fn draft(
         height: crop.image.height(),
         scale: crop.scale,
         quality: crop::measure(frame, detection.bounding_box, &others),
+        light: Some(crop::light(&crop.image)),
     });
     record.subjects = crop::subjects_in(plan.rect, frame.width(), frame.height(), detections, number);
     Ok(Draft { record, cut: Some((crop, body)) })

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     Job,
+    journal::Segment,
     run::{Opening, State, look, open},
 };
 use crate::{
@@ -20,6 +21,9 @@ pub struct Explanation {
     pub film: MediaInfo,
     /// How many frames the sampling gives, if that can be told.
     pub expected_frames: Option<u64>,
+    /// Characters in a frame on average, by the frames that are done; `None` where none are: estimates then reckon with
+    /// one.
+    pub characters_per_frame: Option<f64>,
     /// The stages, in order.
     pub stages: Vec<StageExplanation>,
 }
@@ -33,13 +37,13 @@ pub struct StageExplanation {
     pub by: String,
     /// How much of it is done.
     pub state: StageState,
-    /// What is left of it will cost at the most, about, if the film is not done; nothing where it costs nothing.
+    /// What is left of it will cost, about; nothing where it costs nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
 }
 
-/// What a stage of a run will use and cost, about: one character a frame, nothing dropped as a near-duplicate, every
-/// caption right at once. Crowded films need more, films with many near-duplicates less.
+/// What a stage of a run will use and cost, about: so many [characters a frame](Explanation::characters_per_frame), nothing
+/// dropped as a near-duplicate, every caption right at once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// Paid requests.
@@ -104,7 +108,14 @@ impl fmt::Display for Explanation {
             }
         }
         if let Some(usd) = self.usd().filter(|usd| *usd > 0.0) {
-            writeln!(f, "  in all about {usd:.2} US dollars at the most for one character a frame")?;
+            write!(f, "  in all about {usd:.2} US dollars with ")?;
+            match self.characters_per_frame {
+                Some(characters) => write!(f, "{characters:.1} characters a frame as in the frames done")?,
+                None => f.write_str(
+                    "one character a frame, which is a guess: some first frames (--limit) tell better",
+                )?,
+            }
+            writeln!(f, "; less where near-duplicates are dropped")?;
         }
         Ok(())
     }
@@ -141,14 +152,15 @@ pub(crate) async fn explain(job: &Job) -> Result<Explanation> {
     };
     let stage = |stage, by: String, state| StageExplanation { stage, by, state, estimate: None };
     let paid = |stage, by: String, state, estimate| StageExplanation { stage, by, state, estimate };
-    let (frames, images) = left(&opening);
-    let embedding = estimate(frames, job.embedder.price(), Usage::default());
-    let detection = estimate(frames, job.detector.price(), Usage::default());
-    let captions = estimate(images, job.captioner.price(), job.captioner.usage_of_one());
+    let left = Left::of(&opening);
+    let detection = estimate(left.frames, job.detector.price(), Usage::default());
+    let embedding = estimate(left.crops, job.embedder.price(), Usage::default());
+    let captions = estimate(left.images, job.captioner.price(), job.captioner.usage_of_one());
     let s = &opening.settings;
     Ok(Explanation {
         film: opening.film.info,
         expected_frames: opening.expected_frames,
+        characters_per_frame: left.characters_per_frame,
         stages: vec![
             stage("sample", s.sampling.to_string(), collect),
             paid("detect", s.detector.model.clone(), collect, detection),
@@ -161,19 +173,41 @@ pub(crate) async fn explain(job: &Job) -> Result<Explanation> {
     })
 }
 
-/// Frames that are still to be searched, and images that are still to be captioned, as far as that can be told.
-fn left(opening: &Opening) -> (Option<u64>, Option<u64>) {
-    match &opening.state {
-        State::Finished(_) => (Some(0), Some(0)),
-        State::Collected => (Some(0), opening.expected_frames),
-        State::Started(segments) => {
-            let done: u64 = segments.iter().map(|s| s.frames).sum();
-            let candidates: u64 = segments.iter().map(|s| s.candidates.len() as u64).sum();
-            if segments.last().is_some_and(|s| s.end) {
-                return (Some(0), Some(candidates));
+/// What is still to do, as far as that can be told.
+struct Left {
+    characters_per_frame: Option<f64>,
+    /// Frames to be searched.
+    frames: Option<u64>,
+    /// Crops to be embedded.
+    crops: Option<u64>,
+    /// Images to be captioned, if none is a near-duplicate.
+    images: Option<u64>,
+}
+
+impl Left {
+    fn of(opening: &Opening) -> Self {
+        let average = |crops: u64, frames: u64| (frames > 0).then(|| crops as f64 / frames as f64);
+        // Whatever has a name and an image can be kept by another selection.
+        let earlier = opening.earlier.as_ref().map(|c| (c.kept + c.duplicates + c.uncaptioned, c.frames));
+        let as_before = earlier.and_then(|(crops, frames)| average(crops, frames));
+        let nothing =
+            Self { characters_per_frame: as_before, frames: Some(0), crops: Some(0), images: Some(0) };
+        match &opening.state {
+            State::Finished(_) => nothing,
+            State::Collected => Self { images: earlier.map(|(crops, _)| crops), ..nothing },
+            State::Started(segments) => {
+                let done: u64 = segments.iter().map(|s| s.frames).sum();
+                let named = |s: &Segment| s.candidates.iter().filter(|c| c.record.is_kept()).count() as u64;
+                let crops = segments.iter().map(named).sum();
+                let characters_per_frame = average(crops, done).or(as_before);
+                let ended = segments.last().is_some_and(|s| s.end);
+                let frames =
+                    if ended { Some(0) } else { opening.expected_frames.map(|all| all.saturating_sub(done)) };
+                let to_come =
+                    frames.map(|frames| (frames as f64 * characters_per_frame.unwrap_or(1.0)).round() as u64);
+                let images = to_come.map(|to_come| crops + to_come);
+                Self { characters_per_frame, frames, crops: to_come, images }
             }
-            let frames = opening.expected_frames.map(|frames| frames.saturating_sub(done));
-            (frames, frames.map(|frames| frames + candidates))
         }
     }
 }

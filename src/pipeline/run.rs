@@ -35,6 +35,8 @@ pub(crate) struct Opening {
     pub(crate) selection: SelectSettings,
     pub(crate) expected_frames: Option<u64>,
     pub(crate) state: State,
+    /// What came out of an earlier run on the film with the same detector: it tells how crowded the film is.
+    pub(crate) earlier: Option<Counts>,
 }
 
 /// How much is done already.
@@ -60,6 +62,14 @@ struct Collected {
 pub(crate) async fn look(job: &Job) -> Result<FilmHeader> {
     let info = job.source.probe().await.at(Stage::Sample)?;
     let fingerprint = job.source.fingerprint().await.at(Stage::Sample)?;
+    // The dataset's film may have come from elsewhere, where its fingerprint is taken in another way.
+    if let Some(Header { film, .. }) = Header::read(&*job.store).await?
+        && film.fingerprint != fingerprint
+        && film.info.is_like(&info)
+        && job.source.is_film(&film.fingerprint).await.at(Stage::Sample)?
+    {
+        return Ok(FilmHeader { fingerprint: film.fingerprint, info });
+    }
     Ok(FilmHeader { fingerprint, info })
 }
 
@@ -83,6 +93,10 @@ pub(crate) async fn open(job: &Job, film: FilmHeader) -> Result<Opening> {
         None => expected_frames(&job.sampling, &info),
     };
     let header = Header::read(&*job.store).await?;
+    let earlier = header
+        .as_ref()
+        .filter(|h| h.film.fingerprint == fingerprint && h.settings.detector == settings.detector)
+        .map(|h| h.counts.clone());
     let state = match header {
         Some(header) if header.film.fingerprint != fingerprint => {
             let place = job.store.uri(&Key::new(HEADER)?);
@@ -105,7 +119,8 @@ pub(crate) async fn open(job: &Job, film: FilmHeader) -> Result<Opening> {
         }
         _ => State::Started(journal(job, &fingerprint, &settings)?.read().await.at(Stage::Dataset)?),
     };
-    Ok(Opening { film: FilmHeader { fingerprint, info }, settings, selection, expected_frames, state })
+    let film = FilmHeader { fingerprint, info };
+    Ok(Opening { film, settings, selection, expected_frames, state, earlier })
 }
 
 fn journal<'a>(job: &'a Job, fingerprint: &str, settings: &Settings) -> Result<Journal<'a>> {
@@ -145,7 +160,7 @@ fn remember(job: &mut Job, answers: &Arc<Answers>, film: &str) {
 
 async fn run_alone(mut job: Job, film: FilmHeader) -> Result<Report> {
     let opening = open(&job, film).await?;
-    let Opening { film, settings, selection, expected_frames, state } = opening;
+    let Opening { film, settings, selection, expected_frames, state, .. } = opening;
     job.observer.notify(&Event::Opened { film: film.info.clone(), expected_frames });
     let contact_sheet_uri = job.store.uri(&Key::new(CONTACT_SHEET)?);
 

@@ -2,9 +2,11 @@
 
 mod analysis;
 mod folder;
+#[cfg(any(feature = "aws-s3", feature = "http"))]
+mod pinned;
 mod range;
 mod sample;
-#[cfg(any(feature = "aws-s3", feature = "http"))]
+#[cfg(any(feature = "video", feature = "aws-s3", feature = "http"))]
 mod sampled;
 mod sampling;
 
@@ -13,11 +15,13 @@ use async_trait::async_trait;
 pub use folder::ImageFolder;
 pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
-pub(crate) use range::read_exactly;
-pub use range::{BytesReader, RangeReader};
-pub use sample::{sample, sample_analysed};
 #[cfg(any(feature = "aws-s3", feature = "http"))]
-pub(crate) use sampled::sampled_fingerprint;
+pub(crate) use pinned::{FetchOnce, Part, Pinned, Version};
+pub use range::{BytesReader, FileReader, RangeReader};
+pub(crate) use range::{open_file, read_exactly, whole_fingerprint};
+pub use sample::{sample, sample_analysed};
+#[cfg(any(feature = "video", feature = "aws-s3", feature = "http"))]
+pub(crate) use sampled::{SAMPLED, sampled_fingerprint};
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{
@@ -51,6 +55,15 @@ pub trait FrameSource: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the film cannot be read.
     async fn fingerprint(&self) -> Result<String>;
+
+    /// Whether this is the film of that fingerprint, also where the fingerprint was taken in another way: a copy on this
+    /// machine is known by the fingerprint of the film on a server. The other way round, the whole film is read.
+    ///
+    /// # Errors
+    /// When the film cannot be read.
+    async fn is_film(&self, fingerprint: &str) -> Result<bool> {
+        Ok(self.fingerprint().await? == fingerprint)
+    }
 
     /// Bytes of a film that lies elsewhere that were fetched so far; `None` for films on this machine.
     fn bytes_read(&self) -> Option<u64> {

@@ -1,6 +1,12 @@
 //! Films that lie elsewhere: their bytes by position.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,19 +55,24 @@ pub trait RangeReader: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the film cannot be read.
     async fn fingerprint(&self) -> Result<String> {
-        let (length, mut at, mut hash) = (self.len().await?, 0, Sha256::new());
-        while at < length {
-            let range = at..length.min(at + STEP);
-            let bytes = read_exactly(self, range.clone()).await?;
-            hash = crate::blocking(move || {
-                hash.update(&bytes);
-                Ok(hash)
-            })
-            .await?;
-            at = range.end;
-        }
-        Ok(super::sha256_string(hash))
+        whole_fingerprint(self).await
     }
+}
+
+/// `sha256:` and a hash of all bytes.
+pub(crate) async fn whole_fingerprint(reader: &(impl RangeReader + ?Sized)) -> Result<String> {
+    let (length, mut at, mut hash) = (reader.len().await?, 0, Sha256::new());
+    while at < length {
+        let range = at..length.min(at + STEP);
+        let bytes = read_exactly(reader, range.clone()).await?;
+        hash = crate::blocking(move || {
+            hash.update(&bytes);
+            Ok(hash)
+        })
+        .await?;
+        at = range.end;
+    }
+    Ok(super::sha256_string(hash))
 }
 
 /// Reads a range, and takes nothing but all of it.
@@ -109,6 +120,64 @@ impl RangeReader for BytesReader {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let inside = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len());
         Ok(self.bytes.slice(inside(range.start)..inside(range.end.max(range.start))))
+    }
+}
+
+/// Opens a film's file.
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    let fail = |e| Error::io("open", path, e).at(Stage::Sample);
+    let file = File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(Error::invalid(format!("{} is a folder, not a film", path.display())).at(Stage::Sample));
+    }
+    Ok(file)
+}
+
+/// A film in a file.
+#[derive(Clone, Debug)]
+pub struct FileReader {
+    name: String,
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+    length: u64,
+}
+
+impl FileReader {
+    /// The film at a path.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), [`PermissionDenied`](ErrorKind::PermissionDenied), or
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a folder.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let file = open_file(&path)?;
+        let about = file.metadata().map_err(|e| Error::io("open", &path, e).at(Stage::Sample))?;
+        let name = super::display_name(&path);
+        Ok(Self { name, path, file: Arc::new(Mutex::new(file)), length: about.len() })
+    }
+}
+
+#[async_trait]
+impl RangeReader for FileReader {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn len(&self) -> Result<u64> {
+        Ok(self.length)
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let film = self.clone();
+        crate::blocking(move || {
+            let mut file = film.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            file.seek(SeekFrom::Start(range.start))
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|e| Error::io("read", &film.path, e).at(Stage::Sample))?;
+            Ok(bytes.into())
+        })
+        .await
     }
 }
 

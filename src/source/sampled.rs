@@ -10,6 +10,9 @@ const BLOCKS: u64 = 17;
 /// Bytes of a block.
 const BLOCK: u64 = 64 << 10;
 
+/// How such an identity begins.
+pub(crate) const SAMPLED: &str = "sampled:";
+
 /// `sampled:` and a hash of the film's length and of blocks all over it: about a mebibyte is read. The same film has the
 /// same identity wherever it lies. Another one has another: encoded film differs everywhere.
 pub(crate) async fn sampled_fingerprint(reader: &(impl RangeReader + ?Sized)) -> Result<String> {
@@ -21,5 +24,5 @@ pub(crate) async fn sampled_fingerprint(reader: &(impl RangeReader + ?Sized)) ->
         let start = (u128::from(last) * u128::from(number) / u128::from(BLOCKS - 1)) as u64;
         hash.update(read_exactly(reader, start..length.min(start + BLOCK)).await?);
     }
-    Ok(super::sha256_string(hash).replacen("sha256:", "sampled:", 1))
+    Ok(super::sha256_string(hash).replacen("sha256:", SAMPLED, 1))
 }

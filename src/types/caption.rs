@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BoundingBox, Crop, Usage};
+use super::{BoundingBox, Crop, ProviderInfo, Usage};
 
 /// What a captioner is asked: the picture, who is in it, and how to vary.
 #[derive(Clone, Debug)]
@@ -41,12 +41,21 @@ pub struct Caption {
     /// Rules of variety that it breaks, where no wording was found that breaks none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What it answers; none in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 impl Caption {
     /// A caption that cost nothing.
     pub fn new(text: impl Into<String>, model: impl Into<String>) -> Self {
-        Self { text: text.into(), model: model.into(), usage: Usage::default(), faults: Vec::new() }
+        Self {
+            text: text.into(),
+            model: model.into(),
+            usage: Usage::default(),
+            faults: Vec::new(),
+            asked: None,
+        }
     }
 
     /// Sets what it cost.
@@ -54,6 +63,39 @@ impl Caption {
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = usage;
         self
+    }
+}
+
+/// The question that a caption answers, as far as its record does not tell it: with the record, the picture and the cast,
+/// it can be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Name of the captioner, for example `bedrock`.
+    pub captioner: String,
+    /// Its settings, with the hash of what shapes its prompts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub settings: String,
+    /// `sha256:` and the hash of the prompt as the model got it; none where no model is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// 0 at first; one more for each time the caption had to be worded anew.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Why the wording before was refused, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+}
+
+impl Asked {
+    /// A request to a captioner.
+    pub fn new(captioner: &ProviderInfo, request: &CaptionRequest) -> Self {
+        Self {
+            captioner: captioner.name.clone(),
+            settings: captioner.settings.clone(),
+            prompt: None,
+            attempt: request.attempt,
+            refusal: request.refusal.clone(),
+        }
     }
 }
 

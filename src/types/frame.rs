@@ -74,6 +74,15 @@ pub struct MediaInfo {
     pub notes: Vec<String>,
 }
 
+impl MediaInfo {
+    /// Whether both can be of one film, whatever it is called.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self { name: _, container, codec, width, height, duration, frame_rate, notes: _ } = self;
+        (container, codec, width, height) == (&other.container, &other.codec, &other.width, &other.height)
+            && (duration, frame_rate) == (&other.duration, &other.frame_rate)
+    }
+}
+
 /// Durations as seconds in JSON: exact to the nanosecond up to 100 days.
 pub(crate) mod seconds {
     use std::time::Duration;

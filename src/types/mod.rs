@@ -14,7 +14,7 @@ mod review;
 mod shot;
 mod usage;
 
-pub use caption::{Caption, CaptionRequest, Fault, LintRule, NoCaption, Subject};
+pub use caption::{Asked, Caption, CaptionRequest, Fault, LintRule, NoCaption, Subject};
 pub use cast::{Cast, Character};
 pub use crop::{Crop, Quality};
 pub use detection::{Alternative, Detection};

@@ -85,6 +85,9 @@ pub struct CropRecord {
     pub scale: f32,
     /// Measured quality.
     pub quality: Quality,
+    /// How bright the image is on average, 0 black to 1 white; not measured in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub light: Option<f32>,
 }
 
 /// The embedding of a record.

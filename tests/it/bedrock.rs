@@ -1,7 +1,7 @@
 //! Amazon Bedrock over real HTTP: what is sent, every form of answer, every kind of trouble.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use picchu::{
         BatchJob, BatchRecord, BatchSettings, Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota,
         TitanEmbedder,
     },
-    caption::{Answer as Caption, CaptionPrompt, LintRules, Tone, VisionCaptioner},
+    caption::{Answer as Caption, CaptionPrompt, LintRules, Prompt, Tone, VisionCaptioner},
     dataset::Dataset,
     dedupe::CosineDeduper,
     layers::{Cache, Cached, Meter, Retry},
@@ -460,6 +460,33 @@ async fn a_stopped_run_pays_for_nothing_twice_and_ends_in_the_same_dataset() {
     let paid = aws.count(CONVERSE);
     let expected = Dataset::open(Arc::clone(&whole)).await.unwrap();
     assert!(expected.lint(&LintRules::default()).findings.iter().all(|f| !f.rule.is_strict()));
+    // Every caption names the very prompt that was sent.
+    let sent: BTreeSet<String> = aws
+        .requests_of(CONVERSE)
+        .iter()
+        .map(|request| {
+            let body = request.json();
+            let text = |place: &str| body.pointer(place).unwrap().as_str().unwrap().to_owned();
+            Prompt {
+                system: text("/system/0/text"),
+                user: text("/messages/0/content/1/text"),
+                schema: body.pointer("/toolConfig/tools/0/toolSpec/inputSchema/json").unwrap().clone(),
+            }
+            .hash()
+        })
+        .collect();
+    let mut again = 0;
+    for record in expected.records().iter().filter(|r| r.is_kept()) {
+        let asked = record.caption.as_ref().unwrap().asked.as_ref().unwrap();
+        assert!(sent.contains(asked.prompt.as_ref().unwrap()), "{asked:?}");
+        assert_eq!(asked.captioner, "bedrock");
+        assert!(asked.settings.contains("converse-v1") && asked.settings.contains("prompt-v1"), "{asked:?}");
+        assert_eq!(asked.attempt > 0, asked.refusal.is_some());
+        again += usize::from(asked.attempt > 0);
+        let page = expected.lineage(&record.id).await.unwrap().to_string();
+        assert!(page.contains(asked.prompt.as_ref().unwrap()) && page.contains("asked by bedrock"), "{page}");
+    }
+    assert!(again > 0, "some captions were asked for again");
     for stop_after in [0_u32, 6, 15] {
         let aws = FakeAws::start(varied).await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());

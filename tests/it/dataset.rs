@@ -14,13 +14,13 @@ use futures::{TryStreamExt, stream::BoxStream};
 use picchu::{
     CosineDeduper, ErrorKind, FrameSource, Pipeline, Result, Sampling, Store,
     dataset::{
-        Dataset, Fix, Framing, Part, SplitOptions,
+        Dataset, Fix, Part, SplitOptions, View,
         export::{self, Options, custom_labels, formats},
         merge, to_jsonl,
     },
     store::{FsStore, Key, MemoryStore, PutMode},
     testing::{FakeCaptioner, FakeDetector, FakeEmbedder, SyntheticFilm},
-    types::{Decision, Frame, MediaInfo, Outcome, Review},
+    types::{BoundingBox, Decision, Frame, MediaInfo, Outcome, Review},
 };
 
 /// The synthetic film, with a cut every five seconds and a name of its own.
@@ -343,8 +343,18 @@ async fn an_image_tells_its_whole_lineage_and_is_cut_again_to_the_bit() {
     assert!(lineage.covers.iter().any(|(id, similarity)| *id == duplicate.0 && *similarity > 0.99));
     assert_eq!(lineage.part, Some(Part::Train));
     let page = lineage.to_string();
-    for words in ["walk.film", "fake-detector-v1", "shot ", "row ", "covers", "caption changed to", "sha256:"]
-    {
+    let expected = [
+        "walk.film",
+        "fake-detector-v1",
+        "shot ",
+        "row ",
+        "covers",
+        "caption changed to",
+        "sha256:",
+        "asked by fake",
+        ", try 1",
+    ];
+    for words in expected {
         assert!(page.contains(words), "{words} is missing: {page}");
     }
     assert!(!page.contains('\u{1b}'), "nothing steers the terminal");
@@ -356,6 +366,12 @@ async fn an_image_tells_its_whole_lineage_and_is_cut_again_to_the_bit() {
     let other = dataset.recut(&duplicate.1, &*film(20, "another")).await.unwrap_err();
     assert!(other.message().contains("another one"), "{other}");
     assert_eq!(dataset.lineage("nobody").await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    // A record of an earlier version does not say what was asked.
+    let mut old = serde_json::to_value(dataset.get(&duplicate.1).unwrap()).unwrap();
+    assert!(old["caption"].as_object_mut().unwrap().remove("asked").is_some());
+    let old: picchu::types::Record = serde_json::from_value(old).unwrap();
+    assert_eq!(old.caption.unwrap().asked, None);
 }
 
 #[tokio::test]
@@ -447,11 +463,44 @@ async fn stats_say_what_is_missing_and_where_there_is_some() {
     let stats = dataset.stats();
     let mayu = &stats.characters["Mayu"];
     assert_eq!(mayu.images, dataset.training_images().count());
-    assert_eq!(mayu.framing[&Framing::Medium], mayu.images);
-    assert_eq!(mayu.alone, mayu.images);
+    for view in [View::Medium, View::Alone] {
+        assert_eq!(mayu.views[&view], mayu.images, "{view:?}");
+    }
+    for aspect in View::ASPECTS {
+        assert_eq!(aspect.iter().map(|view| mayu.views[view]).sum::<usize>(), mayu.images, "{aspect:?}");
+    }
     assert!(mayu.shots >= 3);
-    assert_eq!(mayu.advice.iter().map(|a| a.framing).collect::<Vec<_>>(), [Framing::Wide, Framing::Close]);
-    assert!(stats.to_string().contains("0 wide; the film has none"), "{stats}");
+    // Sizes are missed in any case; a place, a light, a company only where candidates have it.
+    assert_eq!(mayu.advice.iter().map(|a| a.view).collect::<Vec<_>>(), [View::Close, View::Wide]);
+    assert!(stats.to_string().contains("0 wide: none among the candidates"), "{stats}");
+
+    // Candidates that were dropped, or whose character is unsure, fill what is missing, each from another shot.
+    let mut records = dataset.records().to_vec();
+    let kept: Vec<usize> = (0..records.len()).filter(|&i| records[i].is_kept()).collect();
+    let (unsure, other) = (kept[0], kept[1]);
+    records[unsure].outcome = Outcome::Unsure;
+    records[unsure].detection.alternatives =
+        vec![picchu::types::Alternative { character: "Mayu".into(), confidence: 0.4 }];
+    records[unsure].detection.character = None;
+    records[unsure].detection.bounding_box = BoundingBox::new(0.8, 0.4, 0.1, 0.2);
+    records[unsure].crop.as_mut().unwrap().light = Some(0.05);
+    records[unsure].subjects.clear();
+    records[unsure].caption = None;
+    // A dataset of an earlier version has no light.
+    records[other].crop.as_mut().unwrap().light = None;
+    put(&dataset, "records.jsonl", picchu::dataset::to_jsonl(&records).unwrap()).await;
+    let (changed, _) = Dataset::salvage(Arc::clone(dataset.store())).await.unwrap();
+    let stats = changed.stats();
+    let mayu = &stats.characters["Mayu"];
+    for view in [View::Wide, View::Dark] {
+        let advice =
+            mayu.advice.iter().find(|a| a.view == view).unwrap_or_else(|| panic!("{view:?}: {stats}"));
+        assert_eq!((advice.images, advice.more.len()), (0, 1), "{view:?}");
+        assert_eq!(advice.more[0].record, records[unsure].id);
+        assert_eq!(advice.more[0].outcome, "unsure");
+    }
+    assert!(stats.to_string().contains("0 dark: there are some at 0:"), "{stats}");
+    assert!(stats.to_string().contains(", unsure)"), "{stats}");
 }
 
 /// Names that come from outside: the film's title and the ids in a file.

@@ -11,6 +11,7 @@ use aws_sdk_s3::{
     Client,
     operation::get_object::GetObjectOutput,
     presigning::PresigningConfig,
+    primitives::ByteStreamError,
     types::{ChecksumMode, ServerSideEncryption},
 };
 use bytes::{Bytes, BytesMut};
@@ -25,11 +26,13 @@ pub use self::{film::S3Film, place::S3Place};
 use super::{AwsContext, AwsSettings, service_error};
 use crate::{
     error::{Error, ErrorKind, Result},
+    layers::Retry,
     store::{Key, LEASE, ObjectMeta, PutMode, Store},
 };
 
-/// How often a transfer that breaks off is taken up again.
-const ATTEMPTS: u32 = 5;
+/// How often a transfer that breaks off is taken up again, within about four seconds.
+const RETRY: Retry =
+    Retry { attempts: 5, first_wait: Duration::from_millis(250), longest_wait: Duration::from_secs(2) };
 /// Longest life of a signed address.
 const LONGEST: Duration = Duration::from_hours(168);
 
@@ -191,7 +194,7 @@ impl S3Store {
             };
             match outcome {
                 Ok(()) => return Ok(body.freeze()),
-                Err(e) => again(e, &mut failures).await?,
+                Err(e) => RETRY.again(e, &mut failures).await?,
             }
         }
     }
@@ -201,23 +204,13 @@ impl S3Store {
 async fn collect(answer: GetObjectOutput, body: &mut BytesMut) -> Result<()> {
     let mut stream = answer.body;
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| {
-            Error::new(ErrorKind::Unavailable, format!("s3 GetObject broke off: {e}")).with_source(e)
-        })?;
-        body.extend_from_slice(&chunk);
+        body.extend_from_slice(&chunk.map_err(broke_off)?);
     }
     Ok(())
 }
 
-/// Waits before another try, or gives up with the error: a failure that repetition does not mend, or one too many.
-async fn again(error: Error, failures: &mut u32) -> Result<()> {
-    *failures += 1;
-    if !error.is_retryable() || *failures >= ATTEMPTS {
-        return Err(error);
-    }
-    // 0.1, 0.3, 0.9, 2.7 seconds.
-    tokio::time::sleep(Duration::from_millis(100 * 3_u64.pow(*failures - 1))).await;
-    Ok(())
+fn broke_off(e: ByteStreamError) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("s3 GetObject broke off: {e}")).with_source(e)
 }
 
 impl fmt::Debug for S3Store {
@@ -265,7 +258,7 @@ impl Store for S3Store {
             match request.send().await.map_err(|e| service_error("s3 DeleteObject", e)) {
                 Ok(_) => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-                Err(e) => again(e, &mut failures).await?,
+                Err(e) => RETRY.again(e, &mut failures).await?,
             }
         }
     }
@@ -306,7 +299,7 @@ impl S3Store {
                 .set_continuation_token(token.clone());
             match request.send().await.map_err(|e| service_error("s3 ListObjectsV2", e)) {
                 Ok(answer) => break answer,
-                Err(e) => again(e, &mut failures).await?,
+                Err(e) => RETRY.again(e, &mut failures).await?,
             }
         };
         let top = self.place.key("");

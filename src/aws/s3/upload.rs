@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Encryption, again};
+use super::{Encryption, RETRY};
 use crate::{
     aws::service_error,
     error::{Error, ErrorKind, Result},
@@ -58,11 +58,11 @@ impl Upload<'_> {
             match attempt {
                 Ok(Attempt::Written) => return Ok(Outcome::Written),
                 Ok(Attempt::Taken) => return Ok(Outcome::Taken { uncertain }),
-                Ok(Attempt::Conflict(e)) => again(e.with_retryable(true), &mut failures).await?,
+                Ok(Attempt::Conflict(e)) => RETRY.again(e.with_retryable(true), &mut failures).await?,
                 Err(e) => {
                     // The service may have done what it could not confirm any more.
                     uncertain |= e.kind() != ErrorKind::Throttled;
-                    again(e, &mut failures).await?;
+                    RETRY.again(e, &mut failures).await?;
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Upload<'_> {
                         .set_checksum_crc32(sent.checksum_crc32().map(str::to_owned))
                         .build());
                 }
-                Err(e) => again(e, &mut failures).await?,
+                Err(e) => RETRY.again(e, &mut failures).await?,
             }
         }
     }

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use picchu::{
     Error, ErrorKind, Result,
-    config::{Config, SampleChoice},
+    config::{Access, Config, SampleChoice},
     crop::CropPolicy,
     dedupe::Keep,
     pipeline::{Event, Report},
@@ -108,9 +108,11 @@ fn keep(text: &str) -> std::result::Result<Keep, String> {
 }
 
 impl Build {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let mut config = Config::new(&self.film, &self.cast, &self.out);
         self.providers.apply(&mut config)?;
+        #[cfg(feature = "aws")]
+        config.aws.clone_from(&access.aws);
         config.sample = match self.sample {
             Sample::Every => SampleChoice::Every,
             Sample::Shots => SampleChoice::Shots { per_shot: self.per_shot },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use picchu::{
     Error, Result,
-    config::open_store,
+    config::Access,
     dataset::{CalibrateOptions, Dataset, pair_answers},
     store::{PutMode, write_file},
 };
@@ -35,8 +35,8 @@ pub(crate) struct Calibrate {
 }
 
 impl Calibrate {
-    pub(crate) async fn run(self) -> Result<()> {
-        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         let answers = match &self.answers {
             Some(path) => {
                 let lines = std::fs::read(path).map_err(|e| Error::io("read the answers", path, e))?;

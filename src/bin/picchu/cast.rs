@@ -1,7 +1,7 @@
 //! `picchu cast`: the cast from a film, and where a service keeps it.
 
 use clap::{Args, Subcommand};
-use picchu::Result;
+use picchu::{Result, config::Access};
 
 #[cfg(feature = "aws-rekognition")]
 use crate::cast_faces::{Delete, Enrol};
@@ -39,14 +39,14 @@ impl CastCommand {
         }
     }
 
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         match self.command {
-            What::Suggest(suggest) => suggest.run().await,
-            What::Add(add) => add.run().await,
+            What::Suggest(suggest) => suggest.run(access).await,
+            What::Add(add) => add.run(access).await,
             #[cfg(feature = "aws-rekognition")]
-            What::Enrol(enrol) => enrol.run().await,
+            What::Enrol(enrol) => enrol.run(access).await,
             #[cfg(feature = "aws-rekognition")]
-            What::Delete(delete) => delete.run().await,
+            What::Delete(delete) => delete.run(access).await,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use picchu::{
     Cast, Result,
-    config::{CastService, open_store},
+    config::{Access, CastService},
     train::Ledger,
 };
 
-use crate::{output::to_json, providers::AwsArgs};
+use crate::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Enrol {
@@ -27,8 +27,6 @@ pub(crate) struct Enrol {
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    aws: AwsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -42,16 +40,14 @@ pub(crate) struct Delete {
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    aws: AwsArgs,
 }
 
 impl Enrol {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let cast = Cast::load(&self.cast)?;
         let folder = self.cast.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let ledger = Ledger::new(open_store(self.ledger.as_deref().unwrap_or(folder))?);
-        let service = CastService::open(&self.aws.settings(), &self.collection).await?;
+        let ledger = Ledger::new(access.store(self.ledger.as_deref().unwrap_or(folder))?);
+        let service = CastService::open(&access.aws, &self.collection).await?;
         let enrolment = service.enrol(&cast, self.users, &ledger).await?;
         if self.json {
             println!("{}", to_json(&enrolment)?);
@@ -71,12 +67,12 @@ impl Enrol {
 }
 
 impl Delete {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let ledger = match &self.ledger {
-            Some(folder) => Some(Ledger::new(open_store(folder)?)),
+            Some(folder) => Some(Ledger::new(access.store(folder)?)),
             None => None,
         };
-        CastService::open(&self.aws.settings(), &self.collection).await?.delete(ledger.as_ref()).await?;
+        CastService::open(&access.aws, &self.collection).await?.delete(ledger.as_ref()).await?;
         if self.json {
             println!("{}", serde_json::json!({"event": "deleted", "collection": self.collection}));
         } else {

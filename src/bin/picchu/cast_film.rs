@@ -6,7 +6,7 @@ use clap::Args;
 use picchu::{
     Cast, Error, Result,
     cast::{Cutting, PAGE, Region},
-    config::open_film,
+    config::Access,
     detect::{SuggestOptions, suggest_cast},
 };
 
@@ -53,8 +53,8 @@ pub(crate) struct Add {
 }
 
 impl Suggest {
-    pub(crate) async fn run(self) -> Result<()> {
-        let film = open_film(&self.film)?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let film = access.film(&self.film)?;
         let options = SuggestOptions { groups: self.groups, frames: self.frames, ..Default::default() };
         let groups = suggest_cast(&*film, &options).await?;
         let path = Cast::write_draft(&groups, &film.probe().await?.name, &self.out)?;
@@ -76,10 +76,10 @@ impl Suggest {
 }
 
 impl Add {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let at = Duration::try_from_secs_f64(self.at)
             .map_err(|_| Error::invalid(format!("--at is {}; it must be a time in seconds", self.at)))?;
-        let film = open_film(&self.film)?;
+        let film = access.film(&self.film)?;
         let cutting = Cutting { name: self.name, at, region: self.region, negative: self.not };
         let picture = Cast::add_reference(&self.cast, &*film, &cutting).await?;
         if self.json {

@@ -6,9 +6,13 @@ use std::{
 };
 
 use clap::Args;
-use picchu::{Error, ErrorKind, Result, config::Cleaner, config::open_store, train::Ledger};
+use picchu::{
+    Error, ErrorKind, Result,
+    config::{Access, Cleaner},
+    train::Ledger,
+};
 
-use crate::{output::to_json, providers::AwsArgs};
+use crate::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Clean {
@@ -23,14 +27,12 @@ pub(crate) struct Clean {
     /// One JSON object a line on standard output; removes nothing without --yes.
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    aws: AwsArgs,
 }
 
 impl Clean {
-    pub(crate) async fn run(self) -> Result<()> {
-        let ledger = Ledger::new(open_store(&self.dir)?);
-        let cleaner = Cleaner::new(ledger, self.aws.settings());
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let ledger = Ledger::new(access.store(&self.dir)?);
+        let cleaner = Cleaner::new(ledger, access.aws.clone());
         let mut found = cleaner.look().await?;
         found.retain(|resource| !self.hourly || resource.entry.kind.bills_by_the_hour());
         let mut hourly = 0.0;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use picchu::{
     CosineDeduper, Keep, Result,
-    config::open_store,
+    config::Access,
     dataset::{Dataset, Part, SplitOptions, merge},
     store::lock,
 };
@@ -30,16 +30,16 @@ pub(crate) struct Merge {
 }
 
 impl Merge {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let mut datasets = Vec::new();
         for place in &self.datasets {
-            datasets.push(Dataset::open(open_store(place)?).await?);
+            datasets.push(Dataset::open(access.store(place)?).await?);
         }
         let deduper = match self.min_similarity {
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),
         };
-        let merged = merge(&datasets, &deduper.keep(Keep::Best), &open_store(&self.out)?).await?;
+        let merged = merge(&datasets, &deduper.keep(Keep::Best), &access.store(&self.out)?).await?;
         if self.json {
             println!("{}", to_json(&serde_json::json!({"event": "merged", "merged": merged}))?);
             return Ok(());
@@ -76,8 +76,8 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    pub(crate) async fn run(self) -> Result<()> {
-        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         let lease = lock(dataset.store()).await?;
         let dataset = dataset.split(SplitOptions { held_out: self.held_out, cap: self.cap }).await?;
         lease.release().await?;
@@ -113,8 +113,8 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) async fn run(self) -> Result<()> {
-        let stats = Dataset::open(open_store(&self.dataset)?).await?.stats();
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let stats = Dataset::open(access.store(&self.dataset)?).await?.stats();
         if self.json {
             println!("{}", to_json(&stats)?);
         } else {

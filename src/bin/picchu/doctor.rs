@@ -5,11 +5,12 @@ use std::{fs::File, path::Path, time::Duration};
 use clap::Args;
 use futures::TryStreamExt;
 use image::{Delay, Frame, RgbaImage, codecs::gif::GifEncoder};
-use picchu::{Error, Result, Sampling, config::open_film, dedupe::Kernel};
+use picchu::{
+    Error, Result, Sampling,
+    config::{Access, open_film},
+    dedupe::Kernel,
+};
 use serde::Serialize;
-
-#[cfg(feature = "aws")]
-use crate::providers::AwsArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -25,9 +26,6 @@ pub(crate) struct Doctor {
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
-    #[cfg(feature = "aws")]
-    #[command(flatten)]
-    reach: AwsArgs,
 }
 
 /// One thing that was looked at.
@@ -52,8 +50,8 @@ impl Check {
 }
 
 impl Doctor {
-    pub(crate) async fn run(self) -> Result<()> {
-        for check in self.checks().await {
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        for check in self.checks(access).await {
             if self.json {
                 println!("{}", serde_json::json!(check));
             } else {
@@ -71,24 +69,25 @@ impl Doctor {
         Ok(())
     }
 
-    async fn checks(&self) -> Vec<Check> {
+    async fn checks(&self, access: &Access) -> Vec<Check> {
+        #[cfg(not(feature = "aws"))]
+        let _ = access;
         #[cfg_attr(not(feature = "aws"), allow(unused_mut))]
         let mut checks = vec![version(), video().await, dedupe(), temporary_files()];
         #[cfg(feature = "aws")]
-        checks.extend(self.amazon().await);
+        checks.extend(self.amazon(&access.aws).await);
         checks
     }
 }
 
 #[cfg(feature = "aws")]
 impl Doctor {
-    async fn amazon(&self) -> Vec<Check> {
+    async fn amazon(&self, settings: &picchu::aws::AwsSettings) -> Vec<Check> {
         use picchu::aws::{AwsContext, ask_services};
 
-        let settings = self.reach.settings();
         if !self.aws {
-            let region = match settings.region {
-                Some(region) => Some(region),
+            let region = match &settings.region {
+                Some(region) => Some(region.clone()),
                 None => AwsContext::region_from_env().await,
             };
             return vec![match region {
@@ -100,7 +99,7 @@ impl Doctor {
                 ),
             }];
         }
-        let context = match AwsContext::from_env(&settings).await {
+        let context = match AwsContext::from_env(settings).await {
             Ok(context) => context,
             Err(e) => return vec![Check::problem("aws", e.to_string(), "give --aws-region")],
         };

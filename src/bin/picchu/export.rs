@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use picchu::{
     Error, ErrorKind, Result,
-    config::{open_film, open_store},
+    config::Access,
     dataset::{
         Dataset,
         export::{
@@ -67,10 +67,10 @@ fn trainers_help() -> String {
 }
 
 impl Export {
-    pub(crate) async fn run(self) -> Result<()> {
-        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         if self.to == custom_labels::NAME {
-            return self.custom_labels(&dataset).await;
+            return self.custom_labels(&dataset, access).await;
         }
         if !self.film.is_empty() || self.unreviewed {
             return Err(Error::new(ErrorKind::Config, "--film and --unreviewed are for --to custom-labels"));
@@ -107,17 +107,17 @@ impl Export {
     }
 
     /// Frames with boxes, and the manifests that name them.
-    async fn custom_labels(&self, dataset: &Dataset) -> Result<()> {
+    async fn custom_labels(&self, dataset: &Dataset, access: &Access) -> Result<()> {
         if self.film.is_empty() {
             return Err(Error::new(
                 ErrorKind::Config,
                 "custom-labels needs --film: a model that finds characters in frames learns from whole frames",
             ));
         }
-        let films = self.film.iter().map(|film| open_film(film)).collect::<Result<Vec<_>>>()?;
+        let films = self.film.iter().map(|film| access.film(film)).collect::<Result<Vec<_>>>()?;
         let out = self.place()?;
         let options = ManifestOptions { uri: self.uri.clone(), unreviewed: self.unreviewed };
-        let done = custom_labels::write(dataset, &films, &open_store(&out)?, &options).await?;
+        let done = custom_labels::write(dataset, &films, &access.store(&out)?, &options).await?;
         if self.json {
             println!("{}", to_json(&serde_json::json!({"event": "exported", "export": done}))?);
             return Ok(());

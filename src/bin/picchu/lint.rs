@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use picchu::{Cast, Error, ErrorKind, Result, caption::LintRules, config::open_store, dataset::Dataset};
+use picchu::{Cast, Error, ErrorKind, Result, caption::LintRules, config::Access, dataset::Dataset};
 
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
@@ -21,8 +21,8 @@ pub(crate) struct Lint {
 }
 
 impl Lint {
-    pub(crate) async fn run(self) -> Result<()> {
-        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         let rules = match &self.cast {
             Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
             None => LintRules::default(),

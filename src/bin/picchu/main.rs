@@ -3,6 +3,7 @@
 // This is the one place that talks to a terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod access;
 mod build;
 mod calibrate;
 mod cast;
@@ -30,6 +31,8 @@ use picchu::{Error, ErrorKind};
 #[derive(Debug, Parser)]
 #[command(name = "picchu", version, about, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    access: access::AccessArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -92,21 +95,22 @@ fn exit_code(kind: ErrorKind) -> u8 {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let access = picchu::config::Access::from(cli.access);
     let (json, outcome) = match cli.command {
-        Command::Build(command) => (command.json, run(command.run())),
-        Command::Export(command) => (command.json, run(command.run())),
-        Command::Calibrate(command) => (command.json, run(command.run())),
-        Command::Lint(command) => (command.json, run(command.run())),
-        Command::Validate(command) => (command.json, run(command.run())),
-        Command::Show(command) => (command.json, run(command.run())),
-        Command::Merge(command) => (command.json, run(command.run())),
-        Command::Split(command) => (command.json, run(command.run())),
-        Command::Stats(command) => (command.json, run(command.run())),
-        Command::Cast(command) => (command.json(), run(command.run())),
+        Command::Build(command) => (command.json, run(command.run(&access))),
+        Command::Export(command) => (command.json, run(command.run(&access))),
+        Command::Calibrate(command) => (command.json, run(command.run(&access))),
+        Command::Lint(command) => (command.json, run(command.run(&access))),
+        Command::Validate(command) => (command.json, run(command.run(&access))),
+        Command::Show(command) => (command.json, run(command.run(&access))),
+        Command::Merge(command) => (command.json, run(command.run(&access))),
+        Command::Split(command) => (command.json, run(command.run(&access))),
+        Command::Stats(command) => (command.json, run(command.run(&access))),
+        Command::Cast(command) => (command.json(), run(command.run(&access))),
         #[cfg(feature = "aws-rekognition")]
-        Command::Clean(command) => (command.json, run(command.run())),
-        Command::Shots(command) => (command.json, run(command.run())),
-        Command::Doctor(command) => (command.json, run(command.run())),
+        Command::Clean(command) => (command.json, run(command.run(&access))),
+        Command::Shots(command) => (command.json, run(command.run(&access))),
+        Command::Doctor(command) => (command.json, run(command.run(&access))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The arguments that choose implementations and say how to reach them.
+//! The arguments that choose implementations.
 
 use std::path::PathBuf;
 
@@ -29,9 +29,6 @@ pub(crate) struct ProviderArgs {
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    #[cfg(feature = "aws")]
-    #[command(flatten)]
-    aws: AwsArgs,
     #[cfg(feature = "aws-rekognition")]
     #[command(flatten)]
     rekognition: RekognitionArgs,
@@ -43,32 +40,6 @@ enum Family {
     Local,
     /// Amazon's services; they cost money.
     Aws,
-}
-
-/// How to reach Amazon's services. What is not given comes from the environment and the AWS files.
-#[cfg(feature = "aws")]
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct AwsArgs {
-    /// AWS Region.
-    #[arg(long = "aws-region", value_name = "REGION")]
-    region: Option<String>,
-    /// Profile of the AWS files.
-    #[arg(long = "aws-profile", value_name = "NAME")]
-    profile: Option<String>,
-    /// Address that takes the place of every AWS service's own.
-    #[arg(long = "aws-endpoint", value_name = "URL")]
-    endpoint: Option<String>,
-}
-
-#[cfg(feature = "aws")]
-impl AwsArgs {
-    pub(crate) fn settings(&self) -> picchu::aws::AwsSettings {
-        picchu::aws::AwsSettings {
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            endpoint: self.endpoint.clone(),
-        }
-    }
 }
 
 #[cfg(feature = "aws-rekognition")]
@@ -114,10 +85,6 @@ impl ProviderArgs {
         config.captioner = self.captioner.as_deref().map_or(Ok(captioner), CaptionerChoice::named)?;
         config.max_usd = self.max_usd;
         config.prices.clone_from(&self.prices);
-        #[cfg(feature = "aws")]
-        {
-            config.aws = self.aws.settings();
-        }
         #[cfg(feature = "aws-rekognition")]
         self.rekognition.apply(&mut config.detector)?;
         Ok(())

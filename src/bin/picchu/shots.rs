@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use picchu::{
     Result,
-    config::open_film,
+    config::Access,
     source::{Analysis, analyse},
     types::{Content, PixelRect},
 };
@@ -22,8 +22,8 @@ pub(crate) struct Shots {
 }
 
 impl Shots {
-    pub(crate) async fn run(self) -> Result<()> {
-        let analysis = analyse(&*open_film(&self.film)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let analysis = analyse(&*access.film(&self.film)?).await?;
         if self.json {
             println!("{}", to_json(&analysis)?);
         } else {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use picchu::{
     Error, Result,
-    config::{open_film, open_store},
+    config::Access,
     dataset::Dataset,
     store::{PutMode, write_file},
 };
@@ -30,8 +30,8 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(crate) async fn run(self) -> Result<()> {
-        let dataset = Dataset::open(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         let Some(id) = &self.id else {
             for record in dataset.records() {
                 println!("{}  {}", record.id, record.outcome.as_str());
@@ -45,7 +45,7 @@ impl Show {
             print!("{lineage}");
         }
         let Some(film) = &self.recut else { return Ok(()) };
-        let recut = dataset.recut(id, &*open_film(film)?).await?;
+        let recut = dataset.recut(id, &*access.film(film)?).await?;
         if let Some(out) = &self.out {
             write_file(out, &recut.body, PutMode::Overwrite)?;
         }

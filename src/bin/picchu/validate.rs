@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 use clap::Args;
 use picchu::{
     Error, Result,
-    config::open_store,
+    config::Access,
     dataset::{Dataset, Violation, export},
     store::lock,
 };
@@ -34,8 +34,8 @@ pub(crate) struct Validate {
 }
 
 impl Validate {
-    pub(crate) async fn run(self) -> Result<()> {
-        let (mut dataset, damage) = Dataset::salvage(open_store(&self.dataset)?).await?;
+    pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        let (mut dataset, damage) = Dataset::salvage(access.store(&self.dataset)?).await?;
         let mut violations = self.look(&dataset, damage).await?;
         if self.fix {
             let lease = lock(dataset.store()).await?;

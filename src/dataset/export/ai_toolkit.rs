@@ -3,17 +3,17 @@
 //! Rules: ai-toolkit, README ("Dataset Preparation") and `toolkit/dataloader_mixins.py`: PNG and JPEG files with a
 //! text file of the same name; `[trigger]` and `[name]` in a caption are replaced by the trigger word.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::{
-    Complaint, Folder, Format, Picture, Result, Seen, folder,
+    Complaint, Folder, Format, Part, Result, Seen, Writer, any_picture, folder,
     kohya::quote,
-    sidecar::{self, IMAGES},
+    sidecar::{self, IMAGES, Sidecars},
     unreadable,
 };
-use crate::{dataset::validate::PILLOW_PIXELS, types::DatasetRules};
+use crate::types::DatasetRules;
 
 const CONFIG: &str = "datasets.yaml";
 const PLACEHOLDERS: [&str; 2] = ["[trigger]", "[name]"];
@@ -28,16 +28,7 @@ impl Format for AiToolkit {
     }
 
     fn rules(&self) -> DatasetRules {
-        DatasetRules {
-            format: self.name().into(),
-            source: "ostris ai-toolkit: README, Dataset Preparation; Pillow's limit of pixels".into(),
-            records: (1, usize::MAX),
-            caption_chars: (1, usize::MAX),
-            side: (1, u32::MAX),
-            max_pixels: PILLOW_PIXELS,
-            max_bytes: u64::MAX,
-            max_aspect: f32::INFINITY,
-        }
+        any_picture(self.name(), "ostris ai-toolkit: README, Dataset Preparation")
     }
 
     fn check_caption(&self, caption: &str) -> Option<Complaint> {
@@ -58,10 +49,11 @@ impl Format for AiToolkit {
         sidecar::check_caption(caption)
     }
 
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        for picture in pictures {
-            sidecar::put(out, &picture?)?;
-        }
+    fn begin<'a>(&self, out: &'a Folder, _: Part) -> Result<Box<dyn Writer + 'a>> {
+        Ok(Box::new(Sidecars(out)))
+    }
+
+    fn finish(&self, out: &Folder, _: &BTreeMap<Part, usize>) -> Result<()> {
         out.put(CONFIG, config(out.root()).as_bytes())
     }
 

@@ -6,12 +6,11 @@
 
 use std::path::Path;
 
-use super::{Folder, Format, Picture, Seen, image_folder};
-use crate::{
-    dataset::{split::Part, validate::PILLOW_PIXELS},
-    error::Result,
-    types::DatasetRules,
+use super::{
+    Folder, Format, Part, Seen, Writer, any_picture,
+    image_folder::{self, ImageFolder},
 };
+use crate::{error::Result, types::DatasetRules};
 
 /// diffusers: images and `metadata.jsonl` in one folder.
 #[derive(Debug)]
@@ -23,22 +22,11 @@ impl Format for Diffusers {
     }
 
     fn rules(&self) -> DatasetRules {
-        DatasetRules {
-            format: self.name().into(),
-            source: "Hugging Face diffusers: \"Create a dataset for training\"; Pillow's limit of pixels"
-                .into(),
-            records: (1, usize::MAX),
-            caption_chars: (1, usize::MAX),
-            side: (1, u32::MAX),
-            max_pixels: PILLOW_PIXELS,
-            max_bytes: u64::MAX,
-            max_aspect: f32::INFINITY,
-        }
+        any_picture(self.name(), "Hugging Face diffusers: \"Create a dataset for training\"")
     }
 
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        let lines = pictures.map(|picture| image_folder::put(out, "", &picture?, None));
-        image_folder::put_lines(out, "", &lines.collect::<Result<Vec<_>>>()?)
+    fn begin<'a>(&self, out: &'a Folder, _: Part) -> Result<Box<dyn Writer + 'a>> {
+        Ok(Box::new(ImageFolder::new(out, "")))
     }
 
     fn read(&self, folder: &Path) -> Result<Vec<Seen>> {

@@ -1,13 +1,12 @@
 //! A dataset repository for the Hugging Face hub: `load_dataset(DIR)` gives it with its splits `train` and `test`.
 
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-use super::{Folder, Format, Picture, Seen, image_folder};
-use crate::{
-    dataset::{split::Part, validate::PILLOW_PIXELS},
-    error::Result,
-    types::DatasetRules,
+use super::{
+    Folder, Format, Part, Seen, Writer, any_picture,
+    image_folder::{self, ImageFolder},
 };
+use crate::{error::Result, types::DatasetRules};
 
 /// Hugging Face `datasets`: a folder a split, and the card that names them.
 #[derive(Debug)]
@@ -26,37 +25,20 @@ impl Format for HuggingFace {
     }
 
     fn rules(&self) -> DatasetRules {
-        DatasetRules {
-            format: self.name().into(),
-            source:
-                "Hugging Face datasets: \"Create an image dataset\", ImageFolder; Pillow's limit of pixels"
-                    .into(),
-            records: (1, usize::MAX),
-            caption_chars: (1, usize::MAX),
-            side: (1, u32::MAX),
-            max_pixels: PILLOW_PIXELS,
-            max_bytes: u64::MAX,
-            max_aspect: f32::INFINITY,
-        }
+        any_picture(self.name(), "Hugging Face datasets: \"Create an image dataset\", ImageFolder")
     }
 
     fn takes_held_out(&self) -> bool {
         true
     }
 
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        let (mut train, mut test) = (Vec::new(), Vec::new());
-        for picture in pictures {
-            let picture = picture?;
-            let more = Some(image_folder::More::of(&picture));
-            let line = image_folder::put(out, folder_of(picture.seen.part), &picture, more)?;
-            if picture.seen.part == Part::Train { train.push(line) } else { test.push(line) }
-        }
-        image_folder::put_lines(out, folder_of(Part::Train), &train)?;
-        if !test.is_empty() {
-            image_folder::put_lines(out, folder_of(Part::HeldOut), &test)?;
-        }
-        out.put("README.md", card(train.len(), test.len()).as_bytes())
+    fn begin<'a>(&self, out: &'a Folder, part: Part) -> Result<Box<dyn Writer + 'a>> {
+        Ok(Box::new(ImageFolder::new(out, folder_of(part)).with_more()))
+    }
+
+    fn finish(&self, out: &Folder, pictures: &BTreeMap<Part, usize>) -> Result<()> {
+        let count = |part| pictures.get(&part).copied().unwrap_or_default();
+        out.put("README.md", card(count(Part::Train), count(Part::HeldOut)).as_bytes())
     }
 
     fn read(&self, folder: &Path) -> Result<Vec<Seen>> {

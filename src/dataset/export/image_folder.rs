@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Picture, Seen,
+    Part, Picture, Seen, Writer,
     folder::{self, Folder},
     unreadable,
 };
 use crate::{
-    dataset::{from_jsonl, split::Part, to_jsonl},
+    dataset::{from_jsonl, to_jsonl},
     error::Result,
 };
 
@@ -20,45 +20,57 @@ const IMAGES: [&str; 2] = [".png", ".jpg"];
 
 /// One line of `metadata.jsonl`. The loader turns every member into a column.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line {
+struct Line {
     /// The image, relative to this file.
-    pub(super) file_name: String,
+    file_name: String,
     /// The caption: the column that diffusers takes by default.
-    pub(super) text: String,
+    text: String,
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
-    pub(super) more: Option<More>,
+    more: Option<More>,
 }
 
 /// Columns for people and for other trainers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct More {
+struct More {
     record: String,
     character: String,
     film: String,
     time: f64,
 }
 
-impl More {
-    pub(super) fn of(picture: &Picture) -> Self {
-        Self {
-            record: picture.record.clone(),
-            character: picture.character.clone(),
-            film: picture.film.clone(),
-            time: picture.time,
-        }
+/// Writes images into a folder, and their `metadata.jsonl` at the end.
+pub(super) struct ImageFolder<'a> {
+    out: &'a Folder,
+    below: &'static str,
+    more: bool,
+    lines: Vec<Line>,
+}
+
+impl<'a> ImageFolder<'a> {
+    /// `below` ends with a slash, or is empty: the export's folder itself.
+    pub(super) fn new(out: &'a Folder, below: &'static str) -> Self {
+        Self { out, below, more: false, lines: Vec::new() }
+    }
+
+    /// With columns for people and for other trainers.
+    pub(super) fn with_more(mut self) -> Self {
+        self.more = true;
+        self
     }
 }
 
-/// Writes images into `below` (empty: the folder itself) and returns their lines.
-pub(super) fn put(out: &Folder, below: &str, picture: &Picture, more: Option<More>) -> Result<Line> {
-    let line = Line { file_name: picture.seen.name.clone(), text: picture.seen.caption.clone(), more };
-    out.put(&format!("{below}{}", picture.seen.name), &picture.body)?;
-    Ok(line)
-}
+impl Writer for ImageFolder<'_> {
+    fn add(&mut self, picture: Picture) -> Result<()> {
+        let Picture { seen, body, record, character, film, time } = picture;
+        self.out.put(&format!("{}{}", self.below, seen.name), &body)?;
+        let more = self.more.then_some(More { record, character, film, time });
+        self.lines.push(Line { file_name: seen.name, text: seen.caption, more });
+        Ok(())
+    }
 
-/// Writes the `metadata.jsonl` of a folder.
-pub(super) fn put_lines(out: &Folder, below: &str, lines: &[Line]) -> Result<()> {
-    out.put(&format!("{below}{METADATA}"), &to_jsonl(lines)?)
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.out.put(&format!("{}{METADATA}", self.below), &to_jsonl(&self.lines)?)
+    }
 }
 
 /// Reads one folder as the loader does: images without a line, and lines without an image, are errors there.

@@ -3,16 +3,16 @@
 //! Rules: sd-scripts, `docs/config_README-en.md`. With such a file, a folder's `NN_name` prefix means nothing, folders
 //! below are not walked, and the caption extension is `.caption` unless it is set. A caption is its file's first line.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
 use super::{
-    Complaint, Folder, Format, Picture, Result, Seen, folder,
-    sidecar::{self, CAPTION_EXTENSION, IMAGES},
+    Complaint, Folder, Format, Part, Result, Seen, Writer, any_picture, folder,
+    sidecar::{self, CAPTION_EXTENSION, IMAGES, Sidecars},
     unreadable,
 };
-use crate::{dataset::validate::PILLOW_PIXELS, types::DatasetRules};
+use crate::types::DatasetRules;
 
 const CONFIG: &str = "dataset_config.toml";
 
@@ -46,26 +46,18 @@ impl Format for Kohya {
     }
 
     fn rules(&self) -> DatasetRules {
-        DatasetRules {
-            format: self.name().into(),
-            source: "kohya sd-scripts: docs/config_README-en.md; Pillow's limit of pixels".into(),
-            records: (1, usize::MAX),
-            caption_chars: (1, usize::MAX),
-            side: (1, u32::MAX),
-            max_pixels: PILLOW_PIXELS,
-            max_bytes: u64::MAX,
-            max_aspect: f32::INFINITY,
-        }
+        any_picture(self.name(), "kohya sd-scripts: docs/config_README-en.md")
     }
 
     fn check_caption(&self, caption: &str) -> Option<Complaint> {
         sidecar::check_caption(caption)
     }
 
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        for picture in pictures {
-            sidecar::put(out, &picture?)?;
-        }
+    fn begin<'a>(&self, out: &'a Folder, _: Part) -> Result<Box<dyn Writer + 'a>> {
+        Ok(Box::new(Sidecars(out)))
+    }
+
+    fn finish(&self, out: &Folder, _: &BTreeMap<Part, usize>) -> Result<()> {
         out.put(CONFIG, config(out.root()).as_bytes())
     }
 

@@ -21,7 +21,7 @@ mod sidecar;
 mod webdataset;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     path::{Path, PathBuf},
 };
 
@@ -35,7 +35,7 @@ use super::{
     Dataset, FileHash, TrainingImage,
     picture::dimensions,
     split::Part,
-    validate::{Complaint, Violation, refuse, validate},
+    validate::{Complaint, PILLOW_PIXELS, Violation, refuse, validate},
 };
 use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
@@ -59,11 +59,20 @@ pub trait Format: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Writes the pictures, in order, into a new folder.
+    /// Begins the pictures of one part in a new folder.
     ///
     /// # Errors
-    /// When a picture cannot be read or a file cannot be written.
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()>;
+    /// Where the export cannot be as it should, for example for an address that the trainer does not take.
+    fn begin<'a>(&self, out: &'a Folder, part: Part) -> Result<Box<dyn Writer + 'a>>;
+
+    /// Writes what stands beside the pictures, when all are there; how many each part has.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn finish(&self, out: &Folder, pictures: &BTreeMap<Part, usize>) -> Result<()> {
+        let _ = (out, pictures);
+        Ok(())
+    }
 
     /// Reads a folder as the trainer does: what it would train on, and nothing else.
     ///
@@ -74,6 +83,23 @@ pub trait Format: std::fmt::Debug + Send + Sync {
     /// Whether the pictures that are held out of training have a place in it.
     fn takes_held_out(&self) -> bool {
         false
+    }
+}
+
+/// Writes the pictures of one part, in order.
+pub trait Writer {
+    /// Writes the next one.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn add(&mut self, picture: Picture) -> Result<()>;
+
+    /// Writes what lists them, when all are there.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -198,14 +224,8 @@ pub async fn write(
     let (chosen, left_out) = dataset.parts();
     let (send, mut receive) = mpsc::channel::<Result<Picture>>(READ_AHEAD);
     let writer = tokio::task::spawn_blocking(move || {
-        let mut expected = Vec::new();
-        let mut pictures = std::iter::from_fn(|| receive.blocking_recv())
-            .inspect(|picture| expected.extend(picture.iter().map(|p| p.seen.clone())));
-        let written = format.write(&folder, &mut pictures);
-        // What the writer left unread would block the reader.
-        drop(pictures);
-        receive.close();
-        written?;
+        let pictures = std::iter::from_fn(|| receive.blocking_recv());
+        let expected = put(format, &folder, pictures)?;
         prove(format, &folder, &expected)?;
         folder.finish(format.name())?;
         Ok(expected)
@@ -279,6 +299,33 @@ async fn picture(dataset: &Dataset, image: &TrainingImage<'_>, part: Part, name:
     })
 }
 
+/// Writes the pictures, and says what the trainer should see.
+fn put(
+    format: &dyn Format,
+    folder: &Folder,
+    pictures: impl Iterator<Item = Result<Picture>>,
+) -> Result<Vec<Seen>> {
+    let mut seen = Vec::new();
+    let mut counts = BTreeMap::from([(Part::Train, 0)]);
+    let mut writers = BTreeMap::from([(Part::Train, format.begin(folder, Part::Train)?)]);
+    for picture in pictures {
+        let picture = picture?;
+        let part = picture.seen.part;
+        seen.push(picture.seen.clone());
+        *counts.entry(part).or_default() += 1;
+        match writers.entry(part) {
+            Entry::Occupied(writer) => writer.into_mut(),
+            Entry::Vacant(place) => place.insert(format.begin(folder, part)?),
+        }
+        .add(picture)?;
+    }
+    for writer in writers.into_values() {
+        writer.finish()?;
+    }
+    format.finish(folder, &counts)?;
+    Ok(seen)
+}
+
 /// Reads back as the trainer does, and compares.
 fn prove(format: &dyn Format, folder: &Folder, expected: &[Seen]) -> Result<()> {
     let by_name = |list: &[Seen]| -> BTreeMap<String, Seen> {
@@ -333,6 +380,20 @@ impl Names {
             number += 1;
         }
         name
+    }
+}
+
+/// What trainers ask who take any picture that Pillow opens, with any caption.
+fn any_picture(format: &str, source: &str) -> DatasetRules {
+    DatasetRules {
+        format: format.into(),
+        source: format!("{source}; Pillow's limit of pixels"),
+        records: (1, usize::MAX),
+        caption_chars: (1, usize::MAX),
+        side: (1, u32::MAX),
+        max_pixels: PILLOW_PIXELS,
+        max_bytes: u64::MAX,
+        max_aspect: f32::INFINITY,
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Folder, Format, Picture, Seen, folder};
+use super::{Folder, Format, Part, Picture, Seen, Writer, folder};
 use crate::{
-    dataset::{Dataset, Violation, from_jsonl, split::Part, to_jsonl, validate::refuse},
+    dataset::{Dataset, Violation, from_jsonl, to_jsonl, validate::refuse},
     error::{AtStage, Error, Result, Stage},
     types::DatasetRules,
 };
@@ -33,18 +33,10 @@ impl Format for Nova {
     }
 
     /// The folder's root is the address on S3 below which it will lie.
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        let base = out.root().trim_end_matches('/');
-        check_uri(base)?;
-        let mut lines = Vec::new();
-        for picture in pictures {
-            let Picture { seen, body, .. } = picture?;
-            let image_ref = format!("{base}/{IMAGES}/{}", seen.name);
-            check_uri(&image_ref)?;
-            out.put(&format!("{IMAGES}/{}", seen.name), &body)?;
-            lines.push(NovaLine { image_ref, caption: seen.caption });
-        }
-        out.put(MANIFEST, &to_jsonl(&lines)?)
+    fn begin<'a>(&self, out: &'a Folder, _: Part) -> Result<Box<dyn Writer + 'a>> {
+        let base = out.root().trim_end_matches('/').to_owned();
+        check_uri(&base)?;
+        Ok(Box::new(Manifest { out, base, lines: Vec::new() }))
     }
 
     fn read(&self, path: &Path) -> Result<Vec<Seen>> {
@@ -56,6 +48,28 @@ impl Format for Nova {
             Ok(Seen { name, caption: line.caption, width, height, file, part: Part::Train })
         };
         lines.into_iter().map(picture).collect()
+    }
+}
+
+/// Writes images, and the manifest at the end.
+struct Manifest<'a> {
+    out: &'a Folder,
+    base: String,
+    lines: Vec<NovaLine>,
+}
+
+impl Writer for Manifest<'_> {
+    fn add(&mut self, picture: Picture) -> Result<()> {
+        let Picture { seen, body, .. } = picture;
+        let image_ref = format!("{}/{IMAGES}/{}", self.base, seen.name);
+        check_uri(&image_ref)?;
+        self.out.put(&format!("{IMAGES}/{}", seen.name), &body)?;
+        self.lines.push(NovaLine { image_ref, caption: seen.caption });
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.out.put(MANIFEST, &to_jsonl(&self.lines)?)
     }
 }
 

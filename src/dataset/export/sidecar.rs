@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::{Complaint, Folder, Picture, Result, Seen, folder, unreadable};
-use crate::dataset::split::Part;
+use super::{Complaint, Folder, Part, Picture, Result, Seen, Writer, folder, unreadable};
 
 /// Below the export's folder, so that settings files stay apart from what trainers walk through.
 pub(super) const IMAGES: &str = "images";
@@ -19,11 +18,15 @@ pub(super) fn check_caption(caption: &str) -> Option<Complaint> {
     })
 }
 
-/// Writes an image with its caption.
-pub(super) fn put(out: &Folder, picture: &Picture) -> Result<()> {
-    let name = &picture.seen.name;
-    out.put(&format!("{IMAGES}/{name}"), &picture.body)?;
-    out.put(&format!("{IMAGES}/{}{CAPTION_EXTENSION}", stem(name)), picture.seen.caption.as_bytes())
+/// Writes each image with its caption beside it.
+pub(super) struct Sidecars<'a>(pub(super) &'a Folder);
+
+impl Writer for Sidecars<'_> {
+    fn add(&mut self, picture: Picture) -> Result<()> {
+        let Seen { name, caption, .. } = picture.seen;
+        self.0.put(&format!("{IMAGES}/{name}"), &picture.body)?;
+        self.0.put(&format!("{IMAGES}/{}{CAPTION_EXTENSION}", stem(&name)), caption.as_bytes())
+    }
 }
 
 fn stem(name: &str) -> &str {

@@ -7,9 +7,8 @@ use std::{
     path::Path,
 };
 
-use super::{Folder, Format, Picture, Seen, folder, unreadable};
+use super::{Folder, Format, Part, Picture, Seen, Writer, any_picture, folder, unreadable};
 use crate::{
-    dataset::{split::Part, validate::PILLOW_PIXELS},
     error::{Error, Result},
     types::DatasetRules,
 };
@@ -36,33 +35,15 @@ impl Format for WebDataset {
     }
 
     fn rules(&self) -> DatasetRules {
-        DatasetRules {
-            format: self.name().into(),
-            source: "webdataset: \"The WebDataset Format\"; Pillow's limit of pixels".into(),
-            records: (1, usize::MAX),
-            caption_chars: (1, usize::MAX),
-            side: (1, u32::MAX),
-            max_pixels: PILLOW_PIXELS,
-            max_bytes: u64::MAX,
-            max_aspect: f32::INFINITY,
-        }
+        any_picture(self.name(), "webdataset: \"The WebDataset Format\"")
     }
 
     fn takes_held_out(&self) -> bool {
         true
     }
 
-    fn write(&self, out: &Folder, pictures: &mut dyn Iterator<Item = Result<Picture>>) -> Result<()> {
-        let (mut train, mut test) = (Shards::new(out, Part::Train), Shards::new(out, Part::HeldOut));
-        for picture in pictures {
-            let picture = picture?;
-            match picture.seen.part {
-                Part::Train => train.add(&picture)?,
-                Part::HeldOut => test.add(&picture)?,
-            }
-        }
-        train.close()?;
-        test.close()
+    fn begin<'a>(&self, out: &'a Folder, part: Part) -> Result<Box<dyn Writer + 'a>> {
+        Ok(Box::new(Shards::new(out, part)))
     }
 
     fn read(&self, folder: &Path) -> Result<Vec<Seen>> {
@@ -93,7 +74,17 @@ impl<'a> Shards<'a> {
         Self { out, part, number: 0, samples: 0, bytes: 0, open: None }
     }
 
-    fn add(&mut self, picture: &Picture) -> Result<()> {
+    fn close(&mut self) -> Result<()> {
+        (self.samples, self.bytes, self.number) = (0, 0, self.number + 1);
+        let Some((name, tar)) = self.open.take() else { return Ok(()) };
+        let fail = |e| Error::io("write", &self.out.path().join(&name), e);
+        let file = tar.into_inner().map_err(fail)?.into_inner().map_err(|e| fail(e.into_error()))?;
+        self.out.close(&name, &file)
+    }
+}
+
+impl Writer for Shards<'_> {
+    fn add(&mut self, picture: Picture) -> Result<()> {
         if self.samples == SAMPLES || self.bytes >= BYTES {
             self.close()?;
         }
@@ -126,12 +117,8 @@ impl<'a> Shards<'a> {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<()> {
-        (self.samples, self.bytes, self.number) = (0, 0, self.number + 1);
-        let Some((name, tar)) = self.open.take() else { return Ok(()) };
-        let fail = |e| Error::io("write", &self.out.path().join(&name), e);
-        let file = tar.into_inner().map_err(fail)?.into_inner().map_err(|e| fail(e.into_error()))?;
-        self.out.close(&name, &file)
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.close()
     }
 }
 

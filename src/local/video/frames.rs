@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
-    source::Sampling,
+    source::{Sampling, open_file},
     types::{Frame, Gap, MediaInfo},
 };
 
@@ -43,7 +43,7 @@ impl Frames {
     pub(super) fn start(film: &VideoFile, arguments: Vec<OsString>) -> Result<Self> {
         let trouble = Trouble::default();
         let (running, output) = match &film.film {
-            Film::File(path) => film.decoder.start(super::open(path)?, &arguments),
+            Film::File(path) => film.decoder.start(open_file(path)?, &arguments),
             Film::Remote(reader) => {
                 let (theirs, ours) = process::socket_pair()?;
                 let length = remote::serve(Arc::clone(reader), ours, trouble.clone())?;

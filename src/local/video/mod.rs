@@ -25,7 +25,6 @@ mod request;
 
 use std::{
     ffi::OsString,
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -40,11 +39,13 @@ use futures::{
 pub use info::VideoInfo;
 pub use process::Decoder;
 pub use protocol::Counts;
-use sha2::{Digest, Sha256};
 
 use crate::{
-    error::{Error, Result, Stage},
-    source::{FrameSource, RangeReader, Sampling},
+    error::Result,
+    source::{
+        FileReader, FrameSource, RangeReader, SAMPLED, Sampling, open_file, sampled_fingerprint,
+        whole_fingerprint,
+    },
     types::{Frame, MediaInfo},
 };
 
@@ -137,7 +138,7 @@ impl VideoFile {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a folder.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        open(&path)?;
+        open_file(&path)?;
         Ok(Self::new(Film::File(path)))
     }
 
@@ -229,6 +230,13 @@ impl VideoFile {
         Frames::start(self, arguments)
     }
 
+    fn reader(&self) -> Result<Arc<dyn RangeReader>> {
+        Ok(match &self.film {
+            Film::File(path) => Arc::new(FileReader::open(path)?),
+            Film::Remote(reader) => Arc::clone(reader),
+        })
+    }
+
     fn arguments(&self, max_side: Option<u32>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec![
             "--protocol=1".into(),
@@ -250,15 +258,6 @@ impl VideoFile {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    let fail = |e| Error::io("open", path, e).at(Stage::Sample);
-    let file = File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(Error::invalid(format!("{} is a folder, not a film", path.display())).at(Stage::Sample));
-    }
-    Ok(file)
-}
-
 #[async_trait]
 impl FrameSource for VideoFile {
     async fn probe(&self) -> Result<MediaInfo> {
@@ -267,17 +266,17 @@ impl FrameSource for VideoFile {
     }
 
     async fn fingerprint(&self) -> Result<String> {
-        let path = match &self.film {
-            Film::File(path) => path.clone(),
-            Film::Remote(reader) => return reader.fingerprint().await,
+        self.reader()?.fingerprint().await
+    }
+
+    async fn is_film(&self, fingerprint: &str) -> Result<bool> {
+        let reader = self.reader()?;
+        let own = if fingerprint.starts_with(SAMPLED) {
+            sampled_fingerprint(&*reader).await?
+        } else {
+            whole_fingerprint(&*reader).await?
         };
-        crate::blocking(move || {
-            let mut file = open(&path)?;
-            let mut hash = Sha256::new();
-            std::io::copy(&mut file, &mut hash).map_err(|e| Error::io("read", &path, e).at(Stage::Sample))?;
-            Ok(crate::source::sha256_string(hash))
-        })
-        .await
+        Ok(own == fingerprint)
     }
 
     fn bytes_read(&self) -> Option<u64> {
