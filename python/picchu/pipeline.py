@@ -140,15 +140,17 @@ class Stages:
         )
         return replace(self._plan(), sampling=sampling)
 
-    def detect(self, detector: Detector | Cast | str | os.PathLike[str]) -> Plan:
+    def detect(self, detector: Detector | Cast | str | os.PathLike[str], *, settle: bool = True) -> Plan:
         """Chooses who finds and names the characters. Every plan needs this.
 
         Args:
             detector: A detector; or a cast or the path of a cast file, for a `picchu.local.PaletteDetector`.
+            settle: Whether the sampled frames before and after a frame settle its boxes: name unsure ones, doubt
+                lone weak names, steady edges.
         """
         if isinstance(detector, (Cast, str, os.PathLike)):
             detector = PaletteDetector(detector)
-        return replace(self._plan(), detector=detector)
+        return replace(self._plan(), detector=detector, settle=bool(settle))
 
     def crop(
         self,
@@ -243,6 +245,7 @@ class Plan(Stages):
     min_similarity: float | None = None
     keep: Keep = "best"
     captioner: Captioner = field(default_factory=MeasuredCaptioner)
+    settle: bool = True
 
     def _plan(self) -> Plan:
         return self
@@ -259,6 +262,7 @@ class Plan(Stages):
                 "sampling": self.sampling.to_dict(),
                 "cast": self.detector.cast.to_dict(),
                 "detector": self.detector.to_dict(),
+                "settle": self.settle,
                 "crop": self.cropping.given(),
                 "embedder": self.embedder.to_dict(),
                 "min_similarity": None if self.min_similarity is None else float(self.min_similarity),
@@ -361,7 +365,7 @@ class Plan(Stages):
         lines = [
             repr(self.film),
             f".sample({sampling})",
-            f".detect({self.detector!r})" if self.detector else "(no detector yet)",
+            f".detect({self.detector!r}{'' if self.settle else ', settle=False'})" if self.detector else "(no detector yet)",
             f".crop({_arguments(self.cropping.given())})",
             f".dedupe({self.embedder!r}, {options})",
             f".caption({self.captioner!r})",

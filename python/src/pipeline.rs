@@ -33,6 +33,7 @@ struct Plan {
     sampling: SamplingOptions,
     cast: Cast,
     detector: DetectorChoice,
+    settle: bool,
     crop: CropPolicy,
     embedder: EmbedderChoice,
     min_similarity: Option<f64>,
@@ -60,6 +61,7 @@ impl Plan {
             .meter(Arc::clone(&shared.meter))
             .store(store)
             .detect(plan.detector.open(&shared).await?)
+            .settle(plan.settle)
             .crop(plan.crop)
             .dedupe(embedder, Arc::new(deduper.keep(plan.keep)))
             .caption(plan.captioner.open(&shared).await?)

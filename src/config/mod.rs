@@ -75,6 +75,9 @@ pub struct Config {
     /// Who finds and names the characters.
     #[serde(default)]
     pub detector: DetectorChoice,
+    /// Whether neighbouring frames settle the boxes: see [`Pipeline::settle`].
+    #[serde(default = "yes")]
+    pub settle: bool,
     /// Who turns crops into vectors.
     #[serde(default)]
     pub embedder: EmbedderChoice,
@@ -110,6 +113,10 @@ fn one_a_second() -> f64 {
     1.0
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl Config {
     /// The default job: one frame a second, near-duplicates removed, the best of each group kept.
     pub fn new(film: impl Into<PathBuf>, cast: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
@@ -123,6 +130,7 @@ impl Config {
             approximate: false,
             limit: None,
             detector: DetectorChoice::default(),
+            settle: true,
             embedder: EmbedderChoice::default(),
             captioner: CaptionerChoice::default(),
             min_similarity: None,
@@ -159,6 +167,7 @@ impl Config {
             .sample(sampling)
             .meter(Arc::clone(&shared.meter))
             .detect(self.detector.open(&shared).await?)
+            .settle(self.settle)
             .crop(self.crop.clone())
             .dedupe(embedder, Arc::new(deduper.keep(self.keep)))
             .caption(self.captioner.open(&shared).await?)

@@ -95,6 +95,9 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Who looked for characters.
     pub detector: ProviderInfo,
+    /// [`SETTLE_VERSION`](crate::detect::SETTLE_VERSION), where neighbouring frames settled the boxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<u32>,
     /// How crops were cut.
     pub crop: CropPolicy,
     /// Who embedded them.

@@ -13,6 +13,7 @@ pub use nearest::NearestReference;
 pub use palette::{PaletteDetector, PaletteOptions, Reference};
 pub(crate) use scene::View;
 pub use suggest::{Group, Sighting, SuggestOptions, suggest_cast};
+pub use track::SETTLE_VERSION;
 pub(crate) use track::{REACH, Seen, settle};
 
 use crate::{

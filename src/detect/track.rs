@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::scene::View;
 use crate::types::{Alternative, BoundingBox, Detection};
 
+/// Version of the settling of boxes by neighbouring frames. Any change that changes boxes changes this.
+pub const SETTLE_VERSION: u32 = 2;
+
 /// How many sampled frames before and after a frame are heard.
 pub(crate) const REACH: usize = 2;
 

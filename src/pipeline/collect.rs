@@ -19,7 +19,7 @@ use super::{
 use crate::{
     crop,
     dataset::FileHash,
-    detect::{CharacterDetector, Seen, View},
+    detect::{CharacterDetector, REACH, Seen, View},
     embed::Embedder,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{Analysis, sample_analysed},
@@ -90,7 +90,8 @@ pub(crate) async fn collect(
         .buffered(job.limits.in_flight)
         .map_ok(|items| stream::iter(items.into_iter().map(Ok)))
         .try_flatten();
-    let mut segments = segments(settled(found, before), size)
+    let reach = if job.settle { REACH } else { 0 };
+    let mut segments = segments(settled(found, before, reach), size)
         .map(|items| async move { process(job, origin, items?).await })
         .buffered(job.limits.in_flight)
         .boxed();

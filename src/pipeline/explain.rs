@@ -10,6 +10,7 @@ use super::{
     run::{Opening, State, look, open},
 };
 use crate::{
+    dataset::Settings,
     error::Result,
     types::{MediaInfo, Usage},
 };
@@ -163,7 +164,7 @@ pub(crate) async fn explain(job: &Job) -> Result<Explanation> {
         characters_per_frame: left.characters_per_frame,
         stages: vec![
             stage("sample", s.sampling.to_string(), collect),
-            paid("detect", s.detector.model.clone(), collect, detection),
+            paid("detect", detected_by(s), collect, detection),
             stage("crop", format!("pad {}", s.crop.pad), collect),
             paid("embed", s.embedder.model.clone(), collect, embedding),
             stage("dedupe", opening.selection.deduper.model.clone(), select),
@@ -171,6 +172,12 @@ pub(crate) async fn explain(job: &Job) -> Result<Explanation> {
             stage("store", job.store.uri(&crate::store::Key::new(crate::dataset::HEADER)?), select),
         ],
     })
+}
+
+/// Who finds the characters, and whether the frames around settle what was found.
+fn detected_by(settings: &Settings) -> String {
+    let settled = if settings.settle.is_some() { ", settled by neighbours" } else { "" };
+    format!("{}{settled}", settings.detector.model)
 }
 
 /// What is still to do, as far as that can be told.

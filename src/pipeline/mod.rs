@@ -61,6 +61,7 @@ pub struct Pipeline {
     sampling: Sampling,
     crop: CropPolicy,
     detector: Option<Arc<dyn CharacterDetector>>,
+    settle: bool,
     embedder: Option<Arc<dyn Embedder>>,
     deduper: Arc<dyn Deduper>,
     captioner: Option<Arc<dyn Captioner>>,
@@ -118,6 +119,7 @@ impl Pipeline {
             sampling: Sampling::default(),
             crop: CropPolicy::default(),
             detector: None,
+            settle: true,
             embedder: None,
             deduper: Arc::new(CosineDeduper::default()),
             captioner: None,
@@ -140,6 +142,14 @@ impl Pipeline {
     #[must_use]
     pub fn detect(mut self, detector: Arc<dyn CharacterDetector>) -> Self {
         self.detector = Some(detector);
+        self
+    }
+
+    /// Whether the sampled frames before and after a frame settle its boxes: name unsure ones, doubt lone weak names,
+    /// steady edges. They do unless it is switched off here; what they did stands in the boxes' `decided_by`.
+    #[must_use]
+    pub fn settle(mut self, settle: bool) -> Self {
+        self.settle = settle;
         self
     }
 
@@ -239,6 +249,7 @@ impl Pipeline {
             sampling: self.sampling,
             crop: self.crop,
             detector: need(self.detector, "detector", "detect")?,
+            settle: self.settle,
             embedder: need(self.embedder, "embedder", "dedupe")?,
             deduper: self.deduper,
             captioner: need(self.captioner, "captioner", "caption")?,
@@ -258,6 +269,7 @@ struct Job {
     sampling: Sampling,
     crop: CropPolicy,
     detector: Arc<dyn CharacterDetector>,
+    settle: bool,
     embedder: Arc<dyn Embedder>,
     deduper: Arc<dyn Deduper>,
     captioner: Arc<dyn Captioner>,

@@ -22,6 +22,7 @@ use crate::{
         AnalysisHeader, CONTACT_SHEET, Counts, Dataset, EMBEDDINGS, FileHash, FilmHeader, HEADER, Header,
         RECORDS, SCHEMA_VERSION, SelectSettings, Settings, contact_sheet, to_jsonl, to_npy,
     },
+    detect::SETTLE_VERSION,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{ANALYSIS_VERSION, Policy, Sampling},
     store::{self, Key, PutMode, Store, slug},
@@ -79,6 +80,7 @@ pub(crate) async fn open(job: &Job, film: FilmHeader) -> Result<Opening> {
     let settings = Settings {
         sampling: job.sampling.clone(),
         detector: job.detector.info(),
+        settle: job.settle.then_some(SETTLE_VERSION),
         crop: job.crop.clone(),
         embedder: job.embedder.info(),
         analysis: job.sampling.looks().then_some(ANALYSIS_VERSION),

@@ -1,7 +1,7 @@
 //! Between detecting and cropping: each frame waits for the next few, so that its neighbours are heard.
 //!
 //! The frames that are held are few, and what becomes of one depends only on itself and on
-//! [`REACH`] frames on either side. Those before it come from the journal when a stopped run goes on, so the result
+//! the [`REACH`](crate::detect::REACH) frames on either side. Those before it come from the journal when a stopped run goes on, so the result
 //! is the same wherever it was stopped, and in whatever batches frames travel.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 use futures::{Stream, StreamExt, stream};
 
 use crate::{
-    detect::{REACH, Seen, settle},
+    detect::{Seen, settle},
     error::Result,
     types::{Detection, Frame, Gap},
 };
@@ -31,16 +31,18 @@ pub(super) struct Looked {
     pub(super) answer: std::result::Result<Vec<Detection>, String>,
     /// The same as the detector gave it, for the frame's neighbours.
     pub(super) seen: Arc<Seen>,
-    /// The last [`REACH`] frames up to this one, for a run that goes on after it.
+    /// The last few frames up to this one, for a run that goes on after it.
     pub(super) tail: Vec<Arc<Seen>>,
 }
 
-/// Amends each frame's detections by what its neighbours say. `before` are the frames before the first one.
+/// Amends each frame's detections by what the `reach` frames on either side say; with a reach of 0, nothing is
+/// amended and nothing waits. `before` are the frames before the first one.
 pub(super) fn settled(
     found: impl Stream<Item = Result<Item>>,
     before: Vec<Arc<Seen>>,
+    reach: usize,
 ) -> impl Stream<Item = Result<Item>> {
-    let mut settler = Settler { before: before.into(), waiting: VecDeque::new() };
+    let mut settler = Settler { reach, before: before.into(), waiting: VecDeque::new() };
     found
         .map(Some)
         .chain(stream::once(std::future::ready(None)))
@@ -48,7 +50,9 @@ pub(super) fn settled(
 }
 
 struct Settler {
-    /// The last frames that went on, at most [`REACH`].
+    /// How many frames on either side are heard.
+    reach: usize,
+    /// The last frames that went on, at most `reach`.
     before: VecDeque<Arc<Seen>>,
     waiting: VecDeque<Item>,
 }
@@ -64,7 +68,7 @@ impl Settler {
             }
             Some(Ok(item)) => {
                 self.waiting.push_back(item);
-                REACH + 1
+                self.reach + 1
             }
             None => 1,
         };
@@ -93,12 +97,12 @@ impl Settler {
         let mut near: Vec<&Seen> = self.before.iter().map(|s| &**s).collect();
         let at = near.len();
         near.push(&looked.seen);
-        near.extend(after.take(REACH));
+        near.extend(after.take(self.reach));
         if looked.answer.is_ok() {
             looked.answer = Ok(settle(&near, at));
         }
         self.before.push_back(Arc::clone(&looked.seen));
-        while self.before.len() > REACH {
+        while self.before.len() > self.reach {
             self.before.pop_front();
         }
         looked.tail = self.before.iter().map(Arc::clone).collect();
@@ -114,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        detect::View,
+        detect::{REACH, View},
         error::Error,
         types::{Alternative, BoundingBox},
     };
@@ -137,7 +141,11 @@ mod tests {
     }
 
     async fn run(items: Vec<Result<Item>>, before: Vec<Arc<Seen>>) -> Vec<Result<Looked>> {
-        let answer: Vec<Result<Item>> = settled(stream::iter(items), before).collect().await;
+        run_with(items, before, REACH).await
+    }
+
+    async fn run_with(items: Vec<Result<Item>>, before: Vec<Arc<Seen>>, reach: usize) -> Vec<Result<Looked>> {
+        let answer: Vec<Result<Item>> = settled(stream::iter(items), before, reach).collect().await;
         answer
             .into_iter()
             .filter_map(|item| match item {
@@ -163,13 +171,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_reach_nothing_is_amended_and_nothing_waits() {
+        let seen = |item: Item| match item {
+            Item::Looked(looked) => looked.seen.found.clone(),
+            Item::Gap(_) => Vec::new(),
+        };
+        let raw: Vec<_> = (0..6).map(|i| seen(item(i))).collect();
+        let mut items: Vec<Result<Item>> = (0..6).map(|i| Ok(item(i))).collect();
+        items.push(Err(Error::invalid("the film ends here")));
+        let answer = run_with(items, Vec::new(), 0).await;
+        let found: Vec<_> =
+            answer.iter().filter_map(|l| l.as_ref().ok()).map(|l| l.answer.clone().unwrap()).collect();
+        assert_eq!(found, raw);
+        assert!(answer.iter().filter_map(|l| l.as_ref().ok()).all(|l| l.tail.is_empty()));
+    }
+
+    #[tokio::test]
     async fn an_error_comes_after_what_is_certain_and_gaps_keep_nobody_waiting() {
         let mut items: Vec<Result<Item>> = (0..5).map(|i| Ok(item(i))).collect();
         items.push(Err(Error::invalid("the film ends here")));
         let answer = run(items, Vec::new()).await;
         assert_eq!(answer.iter().filter(|l| l.is_ok()).count(), 5 - REACH);
         let gap = Gap { from: Duration::ZERO, until: None, reason: "dust".into() };
-        let answer: Vec<_> = settled(stream::iter([Ok(Item::Gap(gap))]), Vec::new()).collect().await;
+        let answer: Vec<_> = settled(stream::iter([Ok(Item::Gap(gap))]), Vec::new(), REACH).collect().await;
         assert_eq!(answer.len(), 1);
     }
 }

@@ -15,7 +15,7 @@ use picchu::{
     pipeline::{Event, Limits},
     store::{Key, MemoryStore, PutMode},
     testing::{FakeCaptioner, FakeDetector, FakeEmbedder, FaultyStore, SyntheticFilm},
-    types::{Detection, Frame, Gap, MediaInfo, Outcome, ProviderInfo},
+    types::{Alternative, Detection, Frame, Gap, MediaInfo, Outcome, ProviderInfo},
 };
 
 fn job(seconds: u64, store: &Arc<dyn Store>) -> Pipeline {
@@ -172,6 +172,49 @@ async fn other_settings_make_the_dataset_anew_and_leave_no_orphans() {
     job(10, &store).crop(crop.clone()).run().await.unwrap();
     let fresh = memory();
     job(10, &fresh).crop(crop).run().await.unwrap();
+    assert_eq!(content(&store).await, content(&fresh).await);
+}
+
+/// Knows the character, but is unsure of her in every third frame.
+#[derive(Debug)]
+struct Blinking(FakeDetector);
+
+#[async_trait]
+impl CharacterDetector for Blinking {
+    fn info(&self) -> ProviderInfo {
+        self.0.info()
+    }
+
+    async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
+        let mut answers = self.0.detect(frames).await?;
+        for (frame, found) in frames.iter().zip(&mut answers).filter(|(f, _)| f.index % 3 == 1) {
+            assert!(!found.is_empty(), "frame {} shows her", frame.index);
+            for detection in found {
+                let character = detection.character.take().unwrap();
+                detection.alternatives = vec![Alternative { character, confidence: 0.4 }];
+                detection.confidence = 0.4;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+#[tokio::test]
+async fn neighbours_settle_boxes_unless_told_not_to_and_each_is_its_own_dataset() {
+    let run = |store: &Arc<dyn Store>, settle: bool| {
+        job(10, store).detect(Arc::new(Blinking(FakeDetector::new("Mayu")))).settle(settle).run()
+    };
+    let store = memory();
+    let settled = run(&store, true).await.unwrap();
+    assert_eq!(settled.counts.unsure, 0, "{settled:?}");
+    let raw = run(&store, false).await.unwrap();
+    assert_eq!(
+        (raw.unchanged, raw.counts.unsure),
+        (false, 3),
+        "the finished dataset is not the one asked for"
+    );
+    let fresh = memory();
+    run(&fresh, false).await.unwrap();
     assert_eq!(content(&store).await, content(&fresh).await);
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct Build {
     /// Take the nearest frame before each time at which the decoder can start: many times faster, seconds off
     #[arg(long)]
     approximate: bool,
+    /// Take boxes as the detector gives them, instead of settling them by the frames before and after.
+    #[arg(long)]
+    no_settle: bool,
     /// Cosine similarity from which two crops are near-duplicates, above -1 to 1; higher keeps more images.
     /// Default: the embedder's own.
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
@@ -123,6 +126,7 @@ impl Build {
         config.lineage = self.lineage;
         config.fps = self.fps;
         config.approximate = self.approximate;
+        config.settle = !self.no_settle;
         config.limit = self.limit;
         #[cfg(feature = "aws-s3")]
         {

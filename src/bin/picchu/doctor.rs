@@ -72,11 +72,26 @@ impl Doctor {
     async fn checks(&self, access: &Access) -> Vec<Check> {
         #[cfg(not(feature = "aws"))]
         let _ = access;
-        #[cfg_attr(not(feature = "aws"), allow(unused_mut))]
+        #[cfg_attr(not(any(feature = "aws", feature = "onnx")), allow(unused_mut))]
         let mut checks = vec![version(), video().await, dedupe(), temporary_files()];
+        #[cfg(feature = "onnx")]
+        checks.push(onnx().await);
         #[cfg(feature = "aws")]
         checks.extend(self.amazon(&access.aws).await);
         checks
+    }
+}
+
+/// Loads the library: says more than that a file is there.
+#[cfg(feature = "onnx")]
+async fn onnx() -> Check {
+    let name = "onnx runtime";
+    let loaded = tokio::task::spawn_blocking(picchu::local::onnx::OnnxRuntime::from_env).await;
+    match loaded.map_err(|e| Error::internal(e.to_string())).and_then(|loaded| loaded) {
+        Ok(runtime) => Check::ok(name, format!("{}, {}", runtime.version(), runtime.library().display())),
+        Err(e) => {
+            Check::problem(name, e.to_string(), "needed only for models of your own: see docs/models.md")
+        }
     }
 }
 
