@@ -197,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_box_between_two_sure_characters_stays_unsure() {
+        let sure = |name, left| detection(Some(name), &[], left, 0.9);
+        let doubtful = detection(None, &["Ana", "Ben"], 0.34, 0.55);
+        let frames = [
+            seen(1, vec![sure("Ana", 0.30), sure("Ben", 0.40)]),
+            seen(1, vec![doubtful]),
+            seen(1, vec![sure("Ana", 0.32), sure("Ben", 0.42)]),
+        ];
+        assert_eq!(settled(&frames, 1), frames[1].found);
+    }
+
+    #[test]
     fn a_lone_weak_name_becomes_unsure_and_a_strong_one_stays() {
         let nobody = || seen(1, vec![]);
         for (confidence, stays) in [(0.6, false), (0.95, true)] {

@@ -7,6 +7,10 @@
 /// and casts of other films stay below this.
 const PLAIN: f32 = 1.2;
 
+/// No threshold is higher than this where the character is somewhere in plain sight. References that show it in an
+/// odd pose are matched plainly by the few frames around their own, and weakly by all others.
+const HIGHEST: f32 = 1.1;
+
 /// No threshold is lower than this.
 const LOWEST: f32 = 0.6;
 
@@ -53,7 +57,7 @@ pub(super) fn threshold(observations: &[Observation]) -> f32 {
         return PLAIN;
     }
     plain.sort_unstable_by(f32::total_cmp);
-    let high = (0.75 * plain[plain.len() / 2]).min(PLAIN);
+    let high = (0.75 * plain[plain.len() / 2]).min(HIGHEST);
     let mut chance: Vec<f32> = observations.iter().filter_map(|o| o.second).collect();
     chance.sort_unstable_by(f32::total_cmp);
     let low = chance.get(chance.len() * 9 / 10).copied().unwrap_or(LOWEST).max(LOWEST).min(high);

@@ -169,6 +169,25 @@ impl Grid {
         std::array::from_fn(|k| below[k] - above[k])
     }
 
+    /// How much the pixels of a window differ from their mean, in levels of 0..=255: what is flat, or faded to black
+    /// or white, stays near 0.
+    pub(in crate::detect) fn spread(&self, w: Window) -> f32 {
+        let (mut sums, mut squares, mut count) = ([0_u32; 3], 0_u64, 0_u32);
+        for y in w.top..w.bottom {
+            let row = y as usize * self.width;
+            for pixel in &self.pixels[row + w.left as usize..row + w.right as usize] {
+                for (sum, &v) in sums.iter_mut().zip(pixel) {
+                    *sum += u32::from(v);
+                    squares += u64::from(v) * u64::from(v);
+                }
+                count += 1;
+            }
+        }
+        let count = count.max(1) as f32;
+        let means: f32 = sums.iter().map(|&s| (s as f32 / count).powi(2)).sum();
+        (squares as f32 / count - means).max(0.0).sqrt()
+    }
+
     /// The window that covers the whole picture.
     pub(in crate::detect) fn full(&self) -> Window {
         Window { left: 0, top: 0, right: self.width as i32, bottom: self.height as i32 }
@@ -237,6 +256,19 @@ mod tests {
         assert!(small(&stripes).pixels().all(|p| p.0 == [100; 3]));
         let same = small(&stripes);
         assert_eq!(small(&same), same, "a small picture stays as it is");
+    }
+
+    #[test]
+    fn flat_places_have_no_spread() {
+        let image = RgbImage::from_fn(160, 90, |x, y| match (x < 80, (x + y) % 2) {
+            (true, odd) => image::Rgb([odd as u8 * 3; 3]),
+            (false, odd) => image::Rgb([odd as u8 * 200, 0, 0]),
+        });
+        let mut grid = Grid::default();
+        grid.load(&image, &Palette::learn(&[], 1));
+        let half = |left| Window { left, top: 0, right: left + 80, bottom: 90 };
+        assert!(grid.spread(half(0)) < 3.0 && (grid.spread(half(80)) - 100.0).abs() < 1.0);
+        assert!(grid.spread(Window::default()).abs() < 1e-6);
     }
 
     #[test]

@@ -70,7 +70,7 @@ use crate::{
 };
 
 /// Version of the algorithm and its constants. Any change of either that changes answers changes this.
-const MODEL: &str = "palette-v2";
+const MODEL: &str = "palette-v3";
 
 /// Pixels of the film from which its palette is learned, about.
 const FILM_SAMPLES: usize = 20_000;
@@ -270,7 +270,7 @@ impl PaletteDetector {
         }
         for at in 0..claims.len() {
             let Claim { who, window, likeness, .. } = claims[at];
-            let rivals = claims.iter().filter(|c| c.who != who && c.window.iou(window) > CONTESTED);
+            let rivals = claims.iter().filter(|c| c.who != who && contested(c.window, window));
             let likest = rivals
                 .map(|c| workspace.resemblance(&fitted.models[c.who], &fitted.models[c.who].looks, window))
                 .fold(0.0, f32::max);
@@ -296,7 +296,10 @@ impl PaletteDetector {
             |(who, confidence): (usize, f32)| Alternative { character: self.names[who].clone(), confidence };
         let own = (claim.who, claim.confidence);
         let (character, alternatives) = match claim.rival {
-            Some(rival) => (None, vec![alternative(own), alternative(rival)]),
+            Some(rival) if claim.confidence >= self.options.unsure_from => {
+                (None, vec![alternative(own), alternative(rival)])
+            }
+            Some(_) => return None,
             None if claim.confidence >= self.options.named_from => {
                 (Some(self.names[claim.who].clone()), Vec::new())
             }
@@ -327,6 +330,14 @@ fn refused(message: &str) -> Error {
 /// Overlap from which two characters claim the same place.
 const CONTESTED: f32 = 0.4;
 
+/// Share of the smaller of two boxes from which one lies in the other.
+const WITHIN: f32 = 0.45;
+
+/// Whether two characters claim the same place: their boxes agree, or one lies mostly in the other.
+fn contested(a: Window, b: Window) -> bool {
+    a.iou(b) > CONTESTED || a.overlap(b) > WITHIN * a.area().min(b.area())
+}
+
 /// How much evidence it costs when a place resembles somebody else who claims it more, a unit of resemblance.
 const NAMING: f32 = 3.0;
 
@@ -346,18 +357,16 @@ struct Claim {
     rival: Option<(usize, f32)>,
 }
 
-/// Gives each character its places: the claim with more evidence takes the place.
+/// Gives each character its places: the claim with more evidence takes the place. A claim that overlaps another
+/// character's place without being the same one stays, unsure between the two.
 fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
     claims.sort_unstable_by(|a, b| {
         b.evidence.total_cmp(&a.evidence).then(a.who.cmp(&b.who)).then(a.window.cmp(&b.window))
     });
     let mut taken: Vec<Claim> = Vec::new();
-    for claim in claims {
-        let shared = |t: &Claim| t.window.overlap(claim.window);
-        let smaller = |t: &Claim| t.window.area().min(claim.window.area());
-        if let Some(owner) =
-            taken.iter_mut().find(|t| t.window.iou(claim.window) > 0.6 || shared(t) > 0.8 * smaller(t))
-        {
+    for mut claim in claims {
+        let same = |t: &Claim| same_place(t.window, claim.window);
+        if let Some(owner) = taken.iter_mut().find(|t| same(t)) {
             let close = owner.evidence - claim.evidence < CLOSE;
             if close
                 && owner.who != claim.who
@@ -368,10 +377,17 @@ fn settle(mut claims: Vec<Claim>, max_per_frame: usize) -> Vec<Claim> {
                 owner.rival = Some((claim.who, claim.confidence));
             }
         } else if taken.iter().filter(|t| t.who == claim.who).count() < max_per_frame {
+            let owner = taken.iter().find(|t| t.who != claim.who && contested(t.window, claim.window));
+            claim.rival = owner.map(|owner| (owner.who, owner.confidence));
             taken.push(claim);
         }
     }
     taken
+}
+
+/// Whether two boxes are so much alike that they show one figure.
+fn same_place(a: Window, b: Window) -> bool {
+    a.iou(b) > 0.6 || a.overlap(b) > 0.8 * a.area().min(b.area())
 }
 
 #[async_trait]

@@ -50,6 +50,9 @@ const PENALTY: f32 = 2.0;
 /// Share from which a colour around a place counts.
 const NEAR: f32 = 0.004;
 
+/// Spread of a place's pixels below which too little is seen of it to tell who is there: fades, night, blank walls.
+const FAINT: f32 = 14.0;
+
 /// Buffers of one search, reused from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
@@ -99,7 +102,9 @@ impl Workspace {
         self.seeds.extend(self.windows.iter().take(PROPOSALS).map(|c| c.window));
         components(&self.grid, &self.map, &mut self.seen, &mut self.stack, &mut self.seeds);
         let mut found: Vec<Candidate> = self.seeds.iter().map(|&seed| scorer.refine(seed)).collect();
-        found.retain(|c| !is_thin(c.window) && scorer.excess(c.window) <= 0.0);
+        found.retain(|c| {
+            !is_thin(c.window) && scorer.excess(c.window) <= 0.0 && self.grid.spread(c.window) >= FAINT
+        });
         found.sort_unstable_by(better);
         let mut apart: Vec<Candidate> = Vec::with_capacity(most);
         for candidate in found {

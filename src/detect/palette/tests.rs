@@ -231,6 +231,43 @@ async fn twins_are_not_guessed() {
 }
 
 #[tokio::test]
+async fn who_fades_to_black_or_white_is_named_no_more() {
+    let scenes = scenes();
+    let frames = frames(&scenes);
+    let detector = learned(cast(), &frames).await;
+    let faded = |towards: f32, left: f32| {
+        let mut image = (*frames[0].image).clone();
+        for v in image.iter_mut() {
+            *v = (towards + (f32::from(*v) - towards) * left).round() as u8;
+        }
+        Frame::new(0, Duration::ZERO, image)
+    };
+    assert_eq!(named(&detector.detect(&[faded(0.0, 0.9)]).await.unwrap()[0]).len(), 2);
+    for towards in [0.0, 255.0] {
+        let found = detector.detect(&[faded(towards, 0.05)]).await.unwrap().remove(0);
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+#[test]
+fn a_place_within_anothers_is_unsure_and_the_same_place_is_one() {
+    let claim = |who, left, right, evidence| Claim {
+        who,
+        window: Window { left, top: 0, right, bottom: 40 },
+        likeness: 0.5,
+        evidence,
+        confidence: 0.9,
+        rival: None,
+    };
+    let apart = settle(vec![claim(0, 0, 20, 1.2), claim(1, 15, 35, 1.0)], 1);
+    assert!(apart.len() == 2 && apart.iter().all(|c| c.rival.is_none()), "{apart:?}");
+    let half = settle(vec![claim(0, 0, 20, 1.2), claim(1, 10, 30, 1.0)], 1);
+    assert_eq!((half[0].rival, half[1].rival), (None, Some((0, 0.9))));
+    let same = settle(vec![claim(0, 0, 20, 1.2), claim(1, 2, 22, 1.0)], 1);
+    assert_eq!(same.len(), 1);
+}
+
+#[tokio::test]
 async fn detecting_before_learning_is_refused() {
     let detector = PaletteDetector::new(cast()).unwrap();
     let error = detector.detect(&frames(&scenes()[..1])).await.unwrap_err();
