@@ -76,16 +76,28 @@ pub(super) fn place(person: &Named, words: &mut Words) -> String {
     at.replace("ROW", row)
 }
 
-/// How much of the picture's height (or width, if it is more) a subject takes.
+/// How much of the picture's height (or width, if it is more) a subject takes; now and then nothing, since a fact
+/// that every caption tells wears out its words.
 pub(super) fn extent(person: &Named, words: &mut Words) -> String {
     let share = size(person);
-    let side = if person.bounds.height >= person.bounds.width { "height" } else { "width" };
+    let upright = person.bounds.height >= person.bounds.width;
+    let [side, tall, ends] =
+        if upright { ["height", "tall", "top to bottom"] } else { ["width", "wide", "side to side"] };
     let verb = words.pick(&["spanning", "taking up", "filling", "covering"]);
-    if share >= 0.97 {
-        return format!("{verb} the full {side} of the picture");
-    }
     if share >= 0.92 {
-        return format!("{verb} nearly the full {side} of the picture");
+        let nearly = if share >= 0.97 { "" } else { "nearly " };
+        return words
+            .pick(&[
+                "VERB NEARLY the full SIDE of the picture",
+                "NEARLY as TALL as the picture",
+                "reaching NEARLY from ENDS",
+                "",
+            ])
+            .replace("VERB", verb)
+            .replace("NEARLY ", nearly)
+            .replace("SIDE", side)
+            .replace("TALL", tall)
+            .replace("ENDS", ends);
     }
     let amount = if words.next().is_multiple_of(2) {
         format!("{} percent", (share * 20.0).round() * 5.0)
@@ -93,7 +105,21 @@ pub(super) fn extent(person: &Named, words: &mut Words) -> String {
         fraction(share).to_owned()
     };
     let about = words.pick(&["about", "roughly", "around"]);
-    format!("{verb} {about} {amount} of the picture's {side}")
+    words
+        .pick(&[
+            "VERB ABOUT AMOUNT of the picture's SIDE",
+            "ABOUT AMOUNT as TALL as the picture",
+            "VERB ABOUT AMOUNT of the frame from ENDS",
+            "with a SIDE of ABOUT AMOUNT of the frame's",
+            "",
+            "",
+        ])
+        .replace("VERB", verb)
+        .replace("ABOUT", about)
+        .replace("AMOUNT", &amount)
+        .replace("SIDE", side)
+        .replace("TALL", tall)
+        .replace("ENDS", ends)
 }
 
 pub(super) fn fraction(share: f32) -> &'static str {

@@ -51,7 +51,7 @@ pub struct MeasuredCaptioner;
 
 impl MeasuredCaptioner {
     /// Id of the method. Another grammar gets another id.
-    pub const MODEL: &'static str = "measured-v3";
+    pub const MODEL: &'static str = "measured-v4";
 
     /// The captioner. It has no settings.
     pub fn new() -> Self {

@@ -295,16 +295,15 @@ impl PaletteDetector {
         let alternative =
             |(who, confidence): (usize, f32)| Alternative { character: self.names[who].clone(), confidence };
         let own = (claim.who, claim.confidence);
+        if claim.confidence < self.options.unsure_from {
+            return None;
+        }
         let (character, alternatives) = match claim.rival {
-            Some(rival) if claim.confidence >= self.options.unsure_from => {
-                (None, vec![alternative(own), alternative(rival)])
-            }
-            Some(_) => return None,
+            Some(rival) => (None, vec![alternative(own), alternative(rival)]),
             None if claim.confidence >= self.options.named_from => {
                 (Some(self.names[claim.who].clone()), Vec::new())
             }
-            None if claim.confidence >= self.options.unsure_from => (None, vec![alternative(own)]),
-            None => return None,
+            None => (None, vec![alternative(own)]),
         };
         Some(Detection {
             bounding_box,
