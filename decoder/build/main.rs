@@ -16,7 +16,7 @@ use std::{
     process::Command,
 };
 
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "main",
     "wire",
     "request",
@@ -32,6 +32,7 @@ const SOURCES: [&str; 16] = [
     "plain",
     "plan",
     "pictures",
+    "h264",
     "av1",
 ];
 

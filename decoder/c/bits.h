@@ -51,4 +51,24 @@ static inline unsigned bits(struct bits *b, int count)
     return v;
 }
 
+/* An Exp-Golomb code of H.264 and HEVC. */
+static inline unsigned golomb(struct bits *b)
+{
+    int zeros = 0;
+    while (!b->broken && zeros < 32 && !bit(b))
+        zeros++;
+    if (b->broken || zeros > 31) {
+        b->broken = 1;
+        return 0;
+    }
+    return (unsigned)((1ull << zeros) - 1 + bits(b, zeros));
+}
+
+/* The same with a sign. */
+static inline int signed_golomb(struct bits *b)
+{
+    unsigned code = golomb(b);
+    return code & 1 ? (int)(code / 2 + 1) : -(int)(code / 2);
+}
+
 #endif

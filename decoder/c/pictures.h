@@ -1,8 +1,11 @@
-/* What a coded picture says of itself before it is decoded. */
+/* Reading pictures before they are decoded, whatever their codec. */
 #ifndef PICCHU_PICTURES_H
 #define PICCHU_PICTURES_H
 
 #include <libavcodec/avcodec.h>
+
+#include "facts.h"
+#include "h264.h"
 
 /* What AV1's sequence header says about reading frame headers. */
 struct av1_sequence {
@@ -14,18 +17,11 @@ struct av1_sequence {
 /* What is known of a track. One per reading thread. */
 struct picture_reader {
     enum AVCodecID codec;
-    int nal_length; /* bytes of the length before each unit; 0: start codes */
-    int sets_inside; /* parameter sets were seen in a packet */
+    unsigned pictures; /* read so far */
+    int nal_length; /* HEVC: bytes of the length before each unit; 0: start codes */
+    int sets_inside; /* HEVC: parameter sets were seen in a packet */
+    struct h264_track h264;
     struct av1_sequence av1;
-};
-
-struct picture_facts {
-    int start;     /* decoding can begin here, and what is shown later is then right */
-    int reference; /* other pictures may need it */
-    int shown;     /* it is displayed */
-    int layer;     /* temporal layer */
-    int skipped;   /* cannot be decoded right after a start (HEVC's RASL pictures) */
-    int recovers;  /* begins a gradual recovery: a key picture to some, no start */
 };
 
 /* Returns -1 when this track's pictures cannot be read. */
@@ -33,5 +29,12 @@ int picture_reader_init(struct picture_reader *reader, const AVCodecParameters *
 
 /* Returns -1 when the packet is none that the plan is proven for. */
 int picture_facts(struct picture_reader *reader, const AVPacket *packet, struct picture_facts *facts);
+
+/* The next packet is not the one after the last. */
+void picture_reader_jump(struct picture_reader *reader);
+
+/* What a decoder needs of a reference picture in order to know it without showing it: all but its content. NULL where
+ * that cannot be cut out, or without memory. */
+AVPacket *picture_shell(const struct picture_reader *reader, const AVPacket *packet, const struct picture_facts *facts);
 
 #endif

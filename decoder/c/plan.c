@@ -45,7 +45,8 @@ struct wanted {
 
 struct fed {
     AVPacket *packet;
-    int careless; /* a leading picture that lacks what it needs: it is not shown, and its errors mean nothing */
+    int shell;    /* without its content, which nothing wanted depends on */
+    int careless; /* a shell, or a leading picture that lacks what it needs: not shown, and its errors mean nothing */
 };
 
 struct job {
@@ -328,20 +329,34 @@ static int needed(const struct item *item, int highest_layer)
     return item->facts.reference || item->facts.layer < highest_layer;
 }
 
-static int feed(struct plan *p, struct job *job, const AVPacket *packet, int careless)
+/* The pictures that a job may need, in the order of coding: its group's, then the next one's as far as they lead. */
+struct row {
+    struct item *items;
+    int *needed;
+    size_t count;
+};
+
+/* Marks what the pictures that are marked can depend on. */
+static void mark_dependencies(struct row *row, int highest_layer)
 {
-    AVPacket *copy = av_packet_clone(packet);
-    if (!copy)
-        return no_memory(p);
-    job->fed[job->fed_count++] = (struct fed){.packet = copy, .careless = careless};
-    return 0;
+    int everything = 0;
+    for (size_t i = row->count; i-- > 0;) {
+        const struct picture_facts *f = &row->items[i].facts;
+        row->needed[i] |= i == 0 || (everything && needed(&row->items[i], highest_layer));
+        if (!row->needed[i])
+            continue;
+        everything |= !f->uses_known;
+        for (int u = 0; f->uses_known && u < f->uses_count; u++)
+            if (f->uses[u] - row->items[0].facts.picture < i)
+                row->needed[f->uses[u] - row->items[0].facts.picture] = 1;
+    }
 }
 
 /* Fills `job->fed` with what the wanted pictures can depend on. */
 static int select_packets(struct plan *p, struct job *job, const struct group *now, const struct group *next)
 {
     size_t last = 0, last_leading = 0;
-    int highest = now->highest_layer > next->highest_layer ? now->highest_layer : next->highest_layer;
+    int highest = now->highest_layer > next->highest_layer ? now->highest_layer : next->highest_layer, error = 0;
     for (size_t i = 0; i < now->count; i++)
         if (now->items[i].pts >= now->key_pts && is_wanted(job, now->items[i].pts))
             last = i;
@@ -350,24 +365,37 @@ static int select_packets(struct plan *p, struct job *job, const struct group *n
             last_leading = i;
     if (last_leading)
         last = now->count - 1;
-    job->fed = calloc(last + last_leading + 2, sizeof(*job->fed));
-    if (!job->fed)
-        return no_memory(p);
-    for (size_t i = 0; i <= last; i++) {
-        const struct item *m = &now->items[i];
-        int leading = m->pts < now->key_pts && !m->discard;
-        if (leading && (m->facts.skipped || !needed(m, highest)))
+    struct row row = {.count = last + 1 + (last_leading ? last_leading + 1 : 0)};
+    row.items = calloc(row.count, sizeof(*row.items));
+    row.needed = calloc(row.count, sizeof(*row.needed));
+    job->fed = calloc(row.count, sizeof(*job->fed));
+    if (!row.items || !row.needed || !job->fed)
+        error = no_memory(p);
+    for (size_t i = 0; !error && i < row.count; i++) {
+        const struct group *g = i <= last ? now : next;
+        row.items[i] = i <= last ? now->items[i] : next->items[i - last - 1];
+        row.needed[i] = (g == now) == (row.items[i].pts >= g->key_pts) && is_wanted(job, row.items[i].pts);
+    }
+    if (!error)
+        mark_dependencies(&row, highest);
+    for (size_t i = 0; !error && i < row.count; i++) {
+        const struct item *m = &row.items[i];
+        /* Leading pictures of the first group lack what they need. */
+        int leading = i <= last && m->pts < now->key_pts && !m->discard;
+        if ((leading && m->facts.skipped) || (!row.needed[i] && !needed(m, highest)))
             continue;
-        if ((i == 0 || needed(m, highest) || is_wanted(job, m->pts)) && feed(p, job, m->packet, leading))
-            return -1;
+        AVPacket *packet = row.needed[i] ? NULL : picture_shell(&p->reader, m->packet, &m->facts);
+        int shell = packet != NULL;
+        if (!shell)
+            packet = av_packet_clone(m->packet);
+        if (!packet)
+            error = no_memory(p);
+        else
+            job->fed[job->fed_count++] = (struct fed){.packet = packet, .shell = shell, .careless = leading || shell};
     }
-    for (size_t i = 0; last_leading && i <= last_leading; i++) {
-        const struct item *m = &next->items[i];
-        int wanted = m->pts < next->key_pts && is_wanted(job, m->pts);
-        if ((i == 0 || needed(m, highest) || wanted) && feed(p, job, m->packet, 0))
-            return -1;
-    }
-    return 0;
+    free(row.items);
+    free(row.needed);
+    return error;
 }
 
 /* ---- the reading thread ---- */
@@ -419,6 +447,7 @@ static int jump(struct plan *p, struct group *now, const struct group *next)
     av_packet_free(&p->carried);
     if (av_seek_frame(p->run->input.format, s->index, time, AVSEEK_FLAG_BACKWARD) < 0)
         return give_up(p);
+    picture_reader_jump(&p->reader);
     int got = read_group(p, now);
     if (got < 0)
         return -1;
@@ -512,6 +541,7 @@ static void *reading_thread(void *argument)
 struct worker {
     struct plan *plan;
     AVCodecContext *decoder;
+    int concealment; /* as the decoder does it */
     struct converter converter;
     AVFrame *frame;
 };
@@ -580,6 +610,8 @@ static int decode_job(struct worker *w, struct job *job)
         int careless = i < job->fed_count && job->fed[i].careless;
         unsigned before = complaints_counted();
         int error;
+        /* What a shell leaves out is not to be made up. */
+        w->decoder->error_concealment = i < job->fed_count && job->fed[i].shell ? 0 : w->concealment;
         do {
             error = avcodec_send_packet(w->decoder, i < job->fed_count ? job->fed[i].packet : NULL);
             if (error == AVERROR(ENOMEM))
@@ -594,7 +626,8 @@ static int decode_job(struct worker *w, struct job *job)
     }
     avcodec_flush_buffers(w->decoder);
     pthread_mutex_lock(&p->lock);
-    p->fed += job->fed_count;
+    for (size_t i = 0; i < job->fed_count; i++)
+        p->fed += !job->fed[i].shell;
     pthread_mutex_unlock(&p->lock);
     /* A picture that the packets promised did not come. */
     return found == job->wanted_count ? 0 : give_up(p);
@@ -689,6 +722,7 @@ static int start_workers(struct plan *p, struct worker *workers, int count, pthr
             return fail(failure, "memory", "no memory to start decoding");
         if (input_decoder(&run->input, &run->request, 1, &workers[i].decoder, failure))
             return -1;
+        workers[i].concealment = workers[i].decoder->error_concealment;
     }
     for (int i = 0; i <= count; i++) {
         int error = i < count ? pthread_create(&threads[i], NULL, working_thread, &workers[i])
