@@ -1,10 +1,11 @@
 #include "remote.h"
 
-#include <errno.h>
 #include <libavutil/error.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <unistd.h>
+
+#include "wire.h"
 
 /* The longest answer that may be asked for. */
 #define MAX_ANSWER (1 << 20)
@@ -15,34 +16,6 @@ static pthread_mutex_t conversation = PTHREAD_MUTEX_INITIALIZER;
 /* After half an answer nothing that comes can be understood. */
 static int broken;
 
-static int write_all(const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(STDIN_FILENO, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        data += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-static int read_all(uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = read(STDIN_FILENO, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        data += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static int ask(int64_t offset, uint8_t *buffer, uint32_t size)
 {
     uint8_t question[12], head[4];
@@ -50,11 +23,11 @@ static int ask(int64_t offset, uint8_t *buffer, uint32_t size)
         question[i] = (uint8_t)((uint64_t)offset >> (8 * i));
     for (int i = 0; i < 4; i++)
         question[8 + i] = (uint8_t)(size >> (8 * i));
-    if (write_all(question, sizeof(question)) || read_all(head, sizeof(head)))
+    if (wire_put(STDIN_FILENO, question, sizeof(question)) || wire_take(STDIN_FILENO, head, sizeof(head)))
         return -1;
     uint32_t length = head[0] | head[1] << 8 | head[2] << 16 | (uint32_t)head[3] << 24;
     /* The parent knows why, and says so. */
-    if (length == ANSWER_FAILED || length > size || read_all(buffer, length))
+    if (length == ANSWER_FAILED || length > size || wire_take(STDIN_FILENO, buffer, length))
         return -1;
     return (int)length;
 }

@@ -6,23 +6,38 @@
 
 #define MAX_TEXT 2048
 
-static int write_all(const void *data, size_t length)
+int wire_put(int file, const void *data, size_t length)
 {
     const uint8_t *at = data;
     while (length > 0) {
         /* Some systems refuse a single write of 2 GiB or more. */
-        size_t step = length < (1u << 30) ? length : (1u << 30);
-        ssize_t n = write(STDOUT_FILENO, at, step);
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
+        ssize_t n = write(file, at, length < (1u << 30) ? length : (1u << 30));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
             return -1;
-        }
         at += n;
         length -= (size_t)n;
     }
     return 0;
 }
+
+int wire_take(int file, void *data, size_t length)
+{
+    uint8_t *at = data;
+    while (length > 0) {
+        ssize_t n = read(file, at, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        at += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_all(const void *data, size_t length) { return wire_put(STDOUT_FILENO, data, length); }
 
 static uint8_t *put32(uint8_t *at, uint32_t v)
 {

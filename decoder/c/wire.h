@@ -40,6 +40,11 @@ struct counts {
 };
 
 /* Every function returns 0, or -1 when the parent is gone. */
+
+/* All of the bytes, to and from an open file. */
+int wire_put(int file, const void *data, size_t length);
+int wire_take(int file, void *data, size_t length);
+
 int wire_info(const char *lines, size_t length);
 int wire_frame(uint64_t sample, const struct picture *picture);
 int wire_repeat(uint64_t sample);

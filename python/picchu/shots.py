@@ -35,7 +35,7 @@ class Shot:
         number: Number in the film, from 0; `Frame.shot` and `Record.shot` name it.
         start: Time of its first picture, in seconds. The middle of a dissolve.
         end: Time from which the next shot is shown.
-        transition: How it comes about; None for the film's first shot.
+        transition: How it comes about; None for a film's first shot, unless that fades in.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Shot:
 
     @property
     def entered_by(self) -> str | None:
-        """The kind of its transition; None for the film's first shot."""
+        """The kind of its transition, if it has one."""
         return None if self.transition is None else self.transition.kind
 
 

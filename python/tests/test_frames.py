@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,53 @@ def test_frames_are_arrays_and_pictures(film_path: Path) -> None:
     assert repr(frame) == "Frame(5.000 s, 320×180)"
 
 
+def bytes_read() -> int:
+    """What this process has read since it began, pipes included."""
+    fields = (line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(dict(fields)["rchar"])
+
+
+def bytes_read_at_rest() -> int:
+    """The same, once nothing has come for half a second."""
+    before, quiet = bytes_read(), 0
+    while quiet < 10:
+        time.sleep(0.05)
+        now = bytes_read()
+        # Reading the counter reads a few bytes itself.
+        quiet, before = (quiet + 1 if now - before < 4096 else 0), now
+    return before
+
+
 def test_reading_is_lazy_and_a_slow_reader_slows_the_decoder(film_path: Path) -> None:
     frames = picchu.film(film_path).frames(every="frame")
     assert decoders() == 0
-    next(frames)
+    begin = bytes_read()
+    size = next(frames).to_numpy().nbytes
     assert decoders() == 1
-    time.sleep(0.5)
-    # A decoder that did not wait would have finished the film's 1428 pictures by now or hold them somewhere.
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    assert resident < 1_000_000_000
+    taken = 1
+    for more in [0, 1, 4, 14]:
+        taken += len(list(islice(frames, more)))
+        # One frame waits, one is on its way; the rest of the film's 1428 are not decoded yet.
+        ahead = (bytes_read_at_rest() - begin) / size - taken
+        assert ahead < 4, f"{ahead:.1f} frames ahead of {taken}"
     assert decoders() == 1
     frames.close()
     assert decoders() == 0
     assert list(frames) == []
+
+
+def test_memory_does_not_depend_on_how_many_frames_are_read(film_path: Path) -> None:
+    code = """
+import resource, sys, picchu
+for frame in picchu.film(sys.argv[1]).frames(every="frame", limit=int(sys.argv[2])):
+    frame.to_numpy()
+for who in [resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN]:
+    print(resource.getrusage(who).ru_maxrss // 1024)
+"""
+    few, many = (child(code, film_path, limit, timeout=120).stdout.split() for limit in (60, 600))
+    # 540 frames more are 1,424 MiB more, in this process or in the decoder.
+    for here, there in zip(few, many, strict=True):
+        assert int(there) < int(here) + 64, f"{few} and {many} MiB"
 
 
 def test_a_dropped_reading_stops_its_decoder(film_path: Path) -> None:

@@ -149,10 +149,13 @@ fn batches(frames: impl Stream<Item = Result<Frame>>, size: usize) -> impl Strea
         for item in items {
             match item {
                 Ok(frame) => batch.frames.push(frame),
-                Err(e) => match e.gap() {
-                    Some(gap) => batch.gaps.push(gap.clone()),
-                    None => fatal = Some(e.at(Stage::Sample)),
-                },
+                Err(e) => {
+                    let Some(gap) = e.gap() else {
+                        fatal = Some(e.at(Stage::Sample));
+                        break;
+                    };
+                    batch.gaps.push(gap.clone());
+                }
             }
         }
         let batch = (!batch.frames.is_empty() || !batch.gaps.is_empty()).then_some(Ok(batch));
@@ -168,7 +171,10 @@ fn segments(found: impl Stream<Item = Result<Item>>, size: usize) -> impl Stream
         for item in items {
             match item {
                 Ok(item) => group.push(item),
-                Err(e) => fatal = Some(e),
+                Err(e) => {
+                    fatal = Some(e);
+                    break;
+                }
             }
         }
         let group = (!group.is_empty()).then_some(Ok(group));

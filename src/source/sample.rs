@@ -116,7 +116,11 @@ fn sharpest(frames: BoxStream<'static, Result<Frame>>) -> BoxStream<'static, Res
         loop {
             let frame = match state.frames.next().await {
                 None => return state.best.take().map(|(frame, _)| (Ok(frame), state)),
-                Some(Err(error)) => return Some((Err(error), state)),
+                Some(Err(error)) => {
+                    // Where the film ends early, a sharper candidate might have come.
+                    state.best.take_if(|_| error.gap().is_none());
+                    return Some((Err(error), state));
+                }
                 Some(Ok(frame)) => frame,
             };
             let picture = Arc::clone(&frame.image);

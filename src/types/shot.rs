@@ -19,7 +19,7 @@ pub struct Shot {
     /// Time from which the next shot is shown; the film's end for the last one.
     #[serde(with = "seconds")]
     pub end: Duration,
-    /// How it comes about; `None` for the film's first shot.
+    /// How it comes about; `None` for a film's first shot, unless that fades in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
 }
@@ -52,7 +52,7 @@ pub enum TransitionKind {
     Cut,
     /// One shot shines through the other.
     Dissolve,
-    /// By way of a picture of one colour, mostly black.
+    /// By way of a picture of one colour, mostly black; or light that goes before a cut, or comes after it.
     Fade,
 }
 

@@ -7,15 +7,16 @@ use std::sync::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{TryStreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::ready, stream::BoxStream};
 use picchu::{
     CharacterDetector, Error, ErrorKind, FrameSource, Pipeline, Result, Sampling, Store,
     dataset::Dataset,
     dedupe::CosineDeduper,
     pipeline::{Event, Limits},
+    source::analyse,
     store::{Key, MemoryStore, PutMode},
-    testing::{FakeCaptioner, FakeDetector, FakeEmbedder, FaultyStore, SyntheticFilm},
-    types::{Alternative, Detection, Frame, Gap, MediaInfo, Outcome, ProviderInfo},
+    testing::{FakeCaptioner, FakeDetector, FakeEmbedder, FaultyStore, Join, Montage, Scene, SyntheticFilm},
+    types::{Alternative, BoundingBox, Detection, Frame, Gap, MediaInfo, Outcome, ProviderInfo},
 };
 
 fn job(seconds: u64, store: &Arc<dyn Store>) -> Pipeline {
@@ -42,6 +43,117 @@ async fn content(store: &Arc<dyn Store>) -> Vec<(String, Bytes)> {
         all.push((object.key.to_string(), store.get(&object.key).await.unwrap()));
     }
     all
+}
+
+/// A film of three shots, whose frames stop coming after so many.
+#[derive(Debug)]
+struct Stopping {
+    film: Montage,
+    left: Arc<AtomicUsize>,
+    /// How often the whole film was asked for.
+    looks: AtomicUsize,
+}
+
+impl Stopping {
+    fn after(frames: usize) -> Self {
+        let film = Montage::new(Scene::new(1).hold(2), 40).then(Join::Cut, Scene::new(2).pan(1.5), 36).then(
+            Join::Dissolve(10),
+            Scene::new(3).grain(3.0),
+            40,
+        );
+        Self { film, left: Arc::new(AtomicUsize::new(frames)), looks: AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait]
+impl FrameSource for Stopping {
+    async fn probe(&self) -> Result<MediaInfo> {
+        self.film.probe().await
+    }
+
+    async fn fingerprint(&self) -> Result<String> {
+        self.film.fingerprint().await
+    }
+
+    fn frames(&self, sampling: &Sampling) -> BoxStream<'static, Result<Frame>> {
+        if *sampling == Sampling::all().max_side(320) {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+        }
+        let left = Arc::clone(&self.left);
+        let frames = self.film.frames(sampling).map(move |frame| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .map_err(|_| Error::new(ErrorKind::Unavailable, "the film stops coming"))
+                .and(frame)
+        });
+        // Like any source: an error that is no gap is the last thing.
+        frames
+            .scan(false, |over, item| {
+                ready(!std::mem::replace(over, item.is_err())).map(|go| go.then_some(item))
+            })
+            .boxed()
+    }
+}
+
+/// Finds somebody in the middle of every frame.
+#[derive(Debug)]
+struct Everywhere;
+
+#[async_trait]
+impl CharacterDetector for Everywhere {
+    fn info(&self) -> ProviderInfo {
+        ProviderInfo::new("test", "everywhere").max_batch(2)
+    }
+
+    async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
+        let found = Detection {
+            bounding_box: BoundingBox::new(0.2, 0.1, 0.5, 0.8),
+            character: Some("Mayu".into()),
+            confidence: 0.9,
+            label: None,
+            alternatives: Vec::new(),
+            decided_by: "test".into(),
+        };
+        Ok(vec![vec![found]; frames.len()])
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_that_looks_at_the_film_ends_in_the_same_dataset() {
+    let film = Stopping::after(usize::MAX);
+    analyse(&film).await.unwrap();
+    let look = usize::MAX - film.left.load(Ordering::Relaxed);
+    // A frame is finished once two more were searched; among the sharpest, each is one of up to four.
+    for (sampling, some) in [
+        (Sampling::shots(3).unwrap(), 6),
+        (Sampling::sharpest(0.25).unwrap(), 18),
+        (Sampling::drawings(), 6),
+        (Sampling::every_secs(0.25).unwrap().lineage(), 6),
+    ] {
+        let job = |film: &Arc<Stopping>, store: &Arc<dyn Store>| {
+            let film: Arc<dyn FrameSource> = Arc::<Stopping>::clone(film);
+            over(film, store).detect(Arc::new(Everywhere)).sample(sampling.clone())
+        };
+        let (whole, store) = (Arc::new(Stopping::after(usize::MAX)), memory());
+        let report = job(&whole, &store).run().await.unwrap();
+        assert!(report.counts.records >= 8, "{sampling}: {:?}", report.counts);
+        let expected = content(&store).await;
+
+        let (film, store) = (Arc::new(Stopping::after(0)), memory());
+        let mut stops = 0;
+        // At the beginning and at the end of the look at the film, after it, and then again and again.
+        for frames in [50, look - 1, look + some].into_iter().chain(std::iter::repeat(some)) {
+            film.left.store(frames, Ordering::Relaxed);
+            match job(&film, &store).run().await {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{sampling}: {error}"),
+            }
+            stops += 1;
+            assert!(stops < 100, "{sampling}: no progress");
+        }
+        assert!(stops > 2, "{sampling}: {stops}");
+        assert_eq!(content(&store).await, expected, "{sampling}");
+        assert_eq!(film.looks.load(Ordering::Relaxed), 3, "{sampling}: a finished look is kept");
+    }
 }
 
 #[tokio::test]

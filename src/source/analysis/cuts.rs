@@ -61,16 +61,20 @@ pub(super) fn shots(notes: &[Note], dissolves: &[Dissolve], end: Duration) -> Ve
             });
         }
     }
-    found.extend(cuts.iter().map(|&at| Boundary { at, kind: TransitionKind::Cut, extent: (at, at) }));
+    found.extend(cuts.iter().map(|&at| match dimmed(notes, at) {
+        (start, end) if start < end => Boundary { at, kind: TransitionKind::Fade, extent: (start, end) },
+        extent => Boundary { at, kind: TransitionKind::Cut, extent },
+    }));
     found.sort_by_key(|boundary| boundary.at);
     found.dedup_by_key(|boundary| boundary.at);
 
-    let starts = std::iter::once((first.time, None)).chain(found.iter().map(|boundary| {
+    let plain = found.first().is_none_or(|boundary| boundary.at > 0);
+    let starts = plain.then_some((first.time, None)).into_iter().chain(found.iter().map(|boundary| {
         let time = |n: usize| notes[n.min(notes.len() - 1)].time;
         let (start, end) = (time(boundary.extent.0), time(boundary.extent.1));
         (time(boundary.at), Some(Transition { kind: boundary.kind, start, end }))
     }));
-    let ends = found.iter().map(|boundary| notes[boundary.at].time).chain([end]);
+    let ends = found.iter().map(|boundary| notes[boundary.at].time).skip(usize::from(!plain)).chain([end]);
     let shots = (0..).zip(starts.zip(ends));
     shots.map(|(number, ((start, transition), end))| Shot { number, start, end, transition }).collect()
 }
@@ -134,8 +138,10 @@ fn fades(notes: &[Note], cuts: &mut Vec<usize>, flashes: &[Range<usize>]) -> Vec
         if leaves || comes {
             let (start, end) = (if leaves { out + 1 } else { from }, if comes { lit } else { to });
             cuts.retain(|cut| !(start..=end).contains(cut));
-            if inner && outer {
-                found.push(Boundary { at: to, kind: TransitionKind::Fade, extent: (start, end) });
+            if outer && (inner || comes) {
+                // The film's first shot is there from the beginning, however it comes.
+                let at = if inner { to } else { 0 };
+                found.push(Boundary { at, kind: TransitionKind::Fade, extent: (start, end) });
             }
         } else if inner && outer && notes[to].time.saturating_sub(notes[from].time) < BLINK {
             // Black between two pictures: one cut, at the later shot's first picture.
@@ -145,6 +151,30 @@ fn fades(notes: &[Note], cuts: &mut Vec<usize>, flashes: &[Range<usize>]) -> Vec
         }
     }
     found
+}
+
+/// How far a shot dims towards a cut, or brightens after it, without getting to black: from the first picture that is
+/// dimmed to the first that is not. Empty for a plain cut.
+fn dimmed(notes: &[Note], cut: usize) -> (usize, usize) {
+    // Light that goes takes brightness and contrast alike; motion changes one or the other.
+    let ramp = |near: usize, step: &dyn Fn(usize) -> Option<usize>| {
+        let grows = |dark: usize, light: usize| {
+            notes[light].deviation > notes[dark].deviation * 1.004
+                && notes[light].mean > notes[dark].mean
+                && notes[dark.max(light)].unmatched < 0.6
+        };
+        let mut far = near;
+        while let Some(next) = step(far).filter(|&next| grows(far, next)) {
+            far = next;
+        }
+        let (contrast, light) =
+            (notes[near].deviation / notes[far].deviation, notes[near].mean / notes[far].mean.max(1.0));
+        let fades = near.abs_diff(far) >= RAMP && contrast < 0.55 && (contrast - light).abs() < 0.15;
+        fades.then_some(far)
+    };
+    let start = ramp(cut - 1, &|n| n.checked_sub(1)).map_or(cut, |far| far + 1);
+    let end = ramp(cut, &|n| Some(n + 1).filter(|&n| n < notes.len())).unwrap_or(cut);
+    (start, end)
 }
 
 /// Of the dissolves that overlap, the one that blends explain best.
@@ -162,4 +192,65 @@ fn best(dissolves: &[Dissolve]) -> Vec<Dissolve> {
         }
     }
     groups.into_iter().map(|(_, best)| best).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_film_that_comes_out_of_black_says_so_of_its_first_shot() {
+        let notes: Vec<Note> = (0..30)
+            .map(|n| {
+                let light = (n as f32 / 20.0).min(1.0);
+                Note {
+                    time: Duration::from_millis(40) * n,
+                    unmatched: 0.05,
+                    correlation: 0.99,
+                    mean: 90.0 * light,
+                    deviation: 50.0 * light,
+                    blank: n < 3,
+                    flash: 0,
+                }
+            })
+            .collect();
+        let [shot] = shots(&notes, &[], Duration::from_millis(1200))[..] else { panic!("one shot") };
+        let t = shot.transition.unwrap();
+        assert_eq!((t.kind, shot.start, t.start), (TransitionKind::Fade, Duration::ZERO, Duration::ZERO));
+        assert_eq!(t.end, Duration::from_millis(800));
+    }
+
+    /// Pictures of two shots, a cut between them; `light` of each picture, 1.0 is all of it.
+    fn two_shots(light: impl Fn(usize) -> f32) -> Vec<Shot> {
+        let notes: Vec<Note> = (0..40)
+            .map(|n| Note {
+                time: Duration::from_millis(40) * n as u32,
+                unmatched: if n == 20 { 0.95 } else { 0.05 },
+                correlation: if n == 20 { 0.1 } else { 0.99 },
+                mean: 90.0 * light(n),
+                deviation: 50.0 * light(n),
+                blank: false,
+                flash: 0,
+            })
+            .collect();
+        shots(&notes, &[], Duration::from_millis(1600))
+    }
+
+    #[test]
+    fn a_shot_that_dims_until_the_cut_fades() {
+        let transition = |light: &dyn Fn(usize) -> f32| {
+            let shots = two_shots(light);
+            assert_eq!(shots.len(), 2);
+            let t = shots[1].transition.unwrap();
+            (t.kind, t.start.as_millis() / 40, t.end.as_millis() / 40)
+        };
+        let leaves = |n: usize| if (10..20).contains(&n) { 1.0 - 0.07 * (n - 9) as f32 } else { 1.0 };
+        assert_eq!(transition(&leaves), (TransitionKind::Fade, 10, 20));
+        let comes = |n: usize| if (20..30).contains(&n) { 0.3 + 0.07 * (n - 20) as f32 } else { 1.0 };
+        assert_eq!(transition(&comes), (TransitionKind::Fade, 20, 30));
+        assert_eq!(transition(&|_| 1.0), (TransitionKind::Cut, 20, 20));
+        // A cloud is no fade.
+        let cloud = |n: usize| if (10..20).contains(&n) { 1.0 - 0.02 * (n - 9) as f32 } else { 1.0 };
+        assert_eq!(transition(&cloud), (TransitionKind::Cut, 20, 20));
+    }
 }
