@@ -126,11 +126,19 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A person's decision about a record: accept, reject (with a reason) or edit (with a caption)."""
+    """What people decided about a record, added up: accepted unless it says why not.
 
-    decision: Literal["accept", "reject", "edit"]
-    reason: str | None = None
+    Attributes:
+        rejected: Why it is not for training, if it is rejected.
+        caption: The caption that replaces the record's.
+        character: The character that it really shows.
+        reviewers: Who decided; the last one last.
+    """
+
+    rejected: str | None = None
     caption: str | None = None
+    character: str | None = None
+    reviewers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,7 @@ class Record:
 
     Attributes:
         id: Unique in the dataset and stable between runs.
-        character: Who it shows, by the name in the cast; None if the detector was unsure.
+        character: Who it shows, by the name in the cast, as people corrected it; None if nobody is sure.
         time: Presentation time of its frame, in seconds.
         outcome: What became of it: kept, duplicate, unsure, skipped, uncaptioned or failed.
         caption: The caption that counts: a person's, where somebody edited it. Only kept records have one.
@@ -188,7 +196,7 @@ class Record:
         alternatives: Other characters it could be, best first.
         decided_by: Which step of the detector decided.
         embedding_row: Its row in `Dataset.embeddings`.
-        review: What a person decided about it.
+        review: What people decided about it.
         film: Fingerprint of the film.
     """
 
@@ -457,6 +465,71 @@ class Dataset(Sequence[Record]):
         numbers = dict.fromkeys(("time", "confidence", "quality", "similarity"), "float64")
         return frame.astype({**types, **numbers})
 
+    def review(
+        self,
+        *,
+        film: str | os.PathLike[str] | None = None,
+        cast: Cast | str | os.PathLike[str] | None = None,
+        reviewer: str | None = None,
+        port: int = 0,
+    ) -> ReviewPage:
+        """Opens the dataset for review on a page of this machine; each decision is kept at once.
+
+        The page answers until `ReviewPage.stop`, the end of a ``with`` block, or the end of Python. The dataset is
+        locked meanwhile.
+
+        Args:
+            film: The film that it was cut from: shows whole frames, and lets images be cut anew.
+            cast: The cast, or the path of its file: captions are held against it while they are edited.
+            reviewer: Who decides: stands beside each decision.
+            port: Port on this machine; 0 takes a free one.
+
+        Raises:
+            AlreadyExists: While a run or another review is at work on the dataset, or for a port that is taken.
+            InvalidInput: For another film than the dataset's.
+
+        >>> with picchu.open_dataset("dataset/").review() as page:
+        ...     page.url.startswith("http://127.0.0.1:")
+        True
+        """
+        place = None if film is None else os.fspath(film)
+        return ReviewPage(self._place, self._native.review(_cast_json(cast), place, reviewer, port))
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        cast: Cast | str | os.PathLike[str] | None = None,
+        side: int = 448,
+    ) -> Path:
+        """Writes the review page as one file that needs no server and no network, to send to somebody.
+
+        What is decided on it is saved as a patch, which `merge_reviews` takes.
+
+        Args:
+            path: The file.
+            cast: The cast, or the path of its file, to judge captions by.
+            side: Longest side of the pictures in pixels, 64 to 2048.
+        """
+        target = Path(path)
+        _write_whole(target, self._native.report(_cast_json(cast), side).encode())
+        return target
+
+    def merge_reviews(self, *logs: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Takes over what was decided on copies of the dataset; open it again to see the result.
+
+        Args:
+            logs: Other copies' ``reviews.jsonl``, or patches that reports saved.
+
+        Returns:
+            Ids of the records about which people do not agree. The last decision counts.
+
+        Raises:
+            InvalidInput: For a line that cannot be read.
+            NotFound: For a decision about a record that is not in the dataset.
+        """
+        return tuple(self._native.merge_reviews([os.fspath(log) for log in logs]))
+
     def lint(self, cast: Cast | str | os.PathLike[str] | None = None) -> LintReport:
         """Judges the captions of the training images: length, names, looks, beginnings, variety.
 
@@ -467,9 +540,7 @@ class Dataset(Sequence[Record]):
         >>> [finding for finding in report.findings if finding["rule"] == "looks"]
         []
         """
-        if cast is not None and not isinstance(cast, Cast):
-            cast = Cast.load(cast)
-        body, text = self._native.lint(None if cast is None else json.dumps(cast.to_dict()))
+        body, text = self._native.lint(_cast_json(cast))
         data = json.loads(body)
         findings, near = data["findings"], data["near_identical"]
         return LintReport(data["captions"], data["names"], findings, near, data, text)
@@ -627,14 +698,54 @@ class Dataset(Sequence[Record]):
         return display.dataset(self)
 
 
+class ReviewPage:
+    """A review that people can open in a browser. Whoever has the address may decide."""
+
+    def __init__(self, place: str, native: _picchu.ReviewPage) -> None:
+        self._place = place
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        """The page's address on this machine."""
+        return self._native.url
+
+    def stop(self) -> Dataset:
+        """Ends the review and opens the dataset as it is now."""
+        self._native.stop()
+        return Dataset(self._place)
+
+    def __enter__(self) -> ReviewPage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._native.stop()
+
+    def __repr__(self) -> str:
+        return f"<picchu.ReviewPage {self.url}>"
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{self.url}" target="_blank" rel="noreferrer">Review the images</a>'
+
+
 def gap_of(fields: Mapping[str, Any]) -> Gap:
     """A gap as the native module writes it."""
     return Gap(fields["from"], fields["until"], fields["reason"])
 
 
+def _cast_json(cast: Cast | str | os.PathLike[str] | None) -> str | None:
+    if cast is not None and not isinstance(cast, Cast):
+        cast = Cast.load(cast)
+    return None if cast is None else json.dumps(cast.to_dict())
+
+
+def _review(judged: Mapping[str, Any]) -> Review:
+    return Review(judged["rejected"], judged["caption"], judged["character"], tuple(judged["reviewers"]))
+
+
 def _record(dataset: Dataset, index: int, line: dict[str, Any]) -> Record:
     detection, frame, crop = line["detection"], line["frame"], line.get("crop")
-    review = Review(**line["review"]) if line["review"] else None
+    review = _review(line["review"]) if line["review"] else None
     caption = line["caption"]["text"] if line.get("caption") else None
     return Record(
         id=line["id"],

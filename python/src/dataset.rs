@@ -7,13 +7,15 @@ use picchu::{
     Cast, Error, Result,
     caption::LintRules,
     config::open_store,
-    dataset::{CalibrateOptions, export::nova},
-    types::{Decision, Record},
+    dataset::{CalibrateOptions, export::nova, from_jsonl},
+    local::review::ReviewOptions,
+    review::Judgement,
+    types::Record,
 };
 use pyo3::{prelude::*, types::PyBytes};
 use serde::Serialize;
 
-use crate::{errors::OrRaise as _, pixels, runtime::wait};
+use crate::{errors::OrRaise as _, pixels, review::ReviewPage, runtime::wait};
 
 /// The lines as bytes, how many they are, and which file has to lie at which address.
 type Manifest<'py> = (Bound<'py, PyBytes>, usize, Vec<(String, String)>);
@@ -31,11 +33,19 @@ struct Line<'a> {
     #[serde(flatten)]
     record: &'a Record,
     quality_score: Option<f32>,
-    review: Option<&'a Decision>,
+    review: Option<&'a Judgement>,
 }
 
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
+}
+
+/// What captions are held against. `cast` is a cast as JSON.
+fn rules(cast: Option<&str>) -> Result<LintRules> {
+    let Some(cast) = cast else { return Ok(LintRules::default()) };
+    let cast: Cast =
+        serde_json::from_str(cast).map_err(|e| Error::invalid(format!("the cast is not understood: {e}")))?;
+    Ok(LintRules::for_cast(&cast))
 }
 
 impl Dataset {
@@ -43,6 +53,7 @@ impl Dataset {
         self.inner
             .records()
             .get(index)
+            .map(|record| self.inner.corrected(record))
             .ok_or_else(|| Error::invalid(format!("there is no record number {index} in this dataset")))
     }
 }
@@ -64,9 +75,9 @@ impl Dataset {
     fn records(&self, py: Python<'_>) -> PyResult<String> {
         let lines = || {
             let line = |record| Line {
-                record,
-                quality_score: record.crop.as_ref().map(|crop| crop.quality.score()),
-                review: self.inner.review(&record.id).map(|review| &review.decision),
+                record: self.inner.corrected(record),
+                quality_score: self.inner.corrected(record).crop.as_ref().map(|crop| crop.quality.score()),
+                review: self.inner.judgement(&record.id),
             };
             json(&self.inner.records().iter().map(line).collect::<Vec<_>>())
         };
@@ -105,18 +116,48 @@ impl Dataset {
         Ok((PyBytes::new(py, &manifest.body), manifest.lines.len(), manifest.uploads))
     }
 
+    /// Opens it for review. `cast` is a cast as JSON.
+    #[pyo3(signature = (cast, film, reviewer, port))]
+    fn review(
+        &self,
+        py: Python<'_>,
+        cast: Option<&str>,
+        film: Option<PathBuf>,
+        reviewer: Option<String>,
+        port: u16,
+    ) -> PyResult<ReviewPage> {
+        let rules = rules(cast).or_raise(py)?;
+        ReviewPage::open(py, self.inner.clone(), film, ReviewOptions { reviewer, film: None, rules, port })
+    }
+
+    /// The review page as one file. `cast` is a cast as JSON.
+    #[pyo3(signature = (cast, side))]
+    fn report(&self, py: Python<'_>, cast: Option<&str>, side: u32) -> PyResult<String> {
+        let rules = rules(cast).or_raise(py)?;
+        if !(64..=2048).contains(&side) {
+            return Err(Error::invalid(format!("side is {side}; it must be 64 to 2048"))).or_raise(py);
+        }
+        wait(py, self.inner.report(&rules, side))
+    }
+
+    /// Takes over the decisions of other logs; the ids of records about which people do not agree.
+    fn merge_reviews(&self, py: Python<'_>, logs: Vec<PathBuf>) -> PyResult<Vec<String>> {
+        wait(py, async {
+            let mut read = Vec::new();
+            for path in &logs {
+                let body = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+                read.push(from_jsonl(&body, &path.display().to_string())?);
+            }
+            let (_, conflicts) = self.inner.merge_reviews(&read).await?;
+            Ok(conflicts.into_iter().map(|conflict| conflict.record).collect())
+        })
+    }
+
     /// What the captions look like as a whole: JSON, and the same for people. `cast` is a cast as JSON.
     #[pyo3(signature = (cast=None))]
     fn lint(&self, py: Python<'_>, cast: Option<&str>) -> PyResult<(String, String)> {
         let report = || -> Result<(String, String)> {
-            let rules = match cast {
-                Some(cast) => LintRules::for_cast(
-                    &serde_json::from_str::<Cast>(cast)
-                        .map_err(|e| Error::invalid(format!("the cast is not understood: {e}")))?,
-                ),
-                None => LintRules::default(),
-            };
-            let report = self.inner.lint(&rules);
+            let report = self.inner.lint(&rules(cast)?);
             Ok((json(&report)?, report.to_string()))
         };
         py.detach(report).or_raise(py)

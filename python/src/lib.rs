@@ -15,6 +15,7 @@ mod errors;
 mod frames;
 mod pipeline;
 mod pixels;
+mod review;
 mod runtime;
 mod sampling;
 
@@ -36,6 +37,9 @@ mod _picchu {
     use super::frames::{Film, Frame, Frames};
     #[pymodule_export]
     use super::pipeline::{check_crop, check_sampling, explain, load_cast, run};
+
+    #[pymodule_export]
+    use super::review::ReviewPage;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

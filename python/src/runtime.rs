@@ -137,7 +137,7 @@ fn interrupted() -> Option<PyErr> {
 
 /// The runtime of this process. A forked child inherits one whose threads do not exist: it starts its own and leaves
 /// the inherited one alone.
-fn runtime(py: Python<'_>) -> PyResult<&'static Runtime> {
+pub(crate) fn runtime(py: Python<'_>) -> PyResult<&'static Runtime> {
     static SLOT: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
     // Held only while attached, so that no other thread can fork meanwhile.
     let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);

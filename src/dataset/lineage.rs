@@ -8,13 +8,13 @@ use std::{
 use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::{Dataset, FileHash, FilmHeader, Part, RECORDS, REVIEWS, Settings, lines::salvage_jsonl};
+use super::{Dataset, FileHash, FilmHeader, Part, RECORDS, Settings};
 use crate::{
     crop::{Plan, cut, to_png},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{FrameSource, Sampling},
-    store::{Key, get_opt},
-    types::{Caption, Decision, Outcome, Record, Review},
+    store::Key,
+    types::{Caption, Decision, Frame, Outcome, Record, Review},
 };
 
 /// The whole lineage of a record. Shows itself as a page of text.
@@ -55,9 +55,7 @@ impl Dataset {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an id that is not in the dataset.
     pub async fn lineage(&self, id: &str) -> Result<Lineage> {
-        let record = self.get(id).cloned().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("{RECORDS} has no record {id:?}")).at(Stage::Dataset)
-        })?;
+        let record = self.record(id)?.clone();
         let source = self.header.sources.iter().find(|s| s.film.fingerprint == record.film);
         let film = source.map_or(&self.header.film, |s| &s.film).clone();
         let settings = source.map_or(&self.header.settings, |s| &s.settings).clone();
@@ -72,8 +70,6 @@ impl Dataset {
             })
             .collect();
         covers.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let body = get_opt(&*self.store, &Key::new(REVIEWS)?).await.at(Stage::Dataset)?.unwrap_or_default();
-        let (all, _) = salvage_jsonl::<Review>(&body);
         let image = match &record.crop {
             Some(crop) => Some(self.store.uri(&Key::new(crop.image.as_str())?)),
             None => None,
@@ -88,25 +84,20 @@ impl Dataset {
             image,
             covers,
             chosen_by: self.header.selection.deduper.model.clone(),
-            reviews: all.into_iter().filter(|review| review.record == id).collect(),
+            reviews: self.reviews().iter().filter(|review| review.record == id).cloned().collect(),
             caption: counts,
             part,
             record,
         })
     }
 
-    /// Cuts a record's crop from its film again, and says whether it is the dataset's file to the bit.
+    /// The frame that a record was cut from, as it was then: with the size that it was sampled in.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for another film than the record's, [`NotFound`](ErrorKind::NotFound)
-    /// for a record without an image or a film that has no such frame any more.
-    pub async fn recut(&self, id: &str, film: &dyn FrameSource) -> Result<Recut> {
+    /// [`NotFound`](ErrorKind::NotFound) for an id that is not in the dataset or a film that has no such frame any more,
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for another film than the record's.
+    pub async fn frame(&self, id: &str, film: &dyn FrameSource) -> Result<Frame> {
         let Lineage { record, film: expected, settings, .. } = self.lineage(id).await?;
-        let Some(crop) = record.crop.clone() else {
-            return Err(
-                Error::new(ErrorKind::NotFound, format!("record {id} has no image")).at(Stage::Dataset)
-            );
-        };
         if !film.is_film(&record.film).await.at(Stage::Sample)? {
             return Err(Error::invalid(format!(
                 "record {id} was cut from {} ({}), and this film is another one",
@@ -119,20 +110,28 @@ impl Dataset {
         let mut sampling = Sampling::at(vec![time, time + Duration::from_nanos(1)]);
         sampling.max_side = settings.sampling.max_side;
         let mut frames = film.frames(&sampling);
-        let frame = loop {
-            match frames.try_next().await.at(Stage::Sample)? {
-                Some(frame) if frame.time == time => break frame,
-                Some(_) => {}
-                None => {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("the film has no frame that begins at {} s", time.as_secs_f64()),
-                    )
-                    .at(Stage::Sample));
-                }
+        while let Some(frame) = frames.try_next().await.at(Stage::Sample)? {
+            if frame.time == time {
+                return Ok(frame);
             }
+        }
+        let message = format!("the film has no frame that begins at {} s", time.as_secs_f64());
+        Err(Error::new(ErrorKind::NotFound, message).at(Stage::Sample))
+    }
+
+    /// Cuts a record's crop from its film again, as it is now after review, and says whether it is the dataset's file
+    /// to the bit.
+    ///
+    /// # Errors
+    /// As [`frame`](Self::frame), and [`NotFound`](ErrorKind::NotFound) for a record without an image.
+    pub async fn recut(&self, id: &str, film: &dyn FrameSource) -> Result<Recut> {
+        let record = self.record(id)?;
+        let Some(crop) = self.corrected(record).crop.clone() else {
+            return Err(
+                Error::new(ErrorKind::NotFound, format!("record {id} has no image")).at(Stage::Dataset)
+            );
         };
-        drop(frames);
+        let frame = self.frame(id, film).await?;
         let plan = Plan { rect: crop.rect, width: crop.width, height: crop.height, scale: crop.scale };
         crate::blocking(move || {
             let body = to_png(&cut(&frame, &plan).image)?;
@@ -140,6 +139,12 @@ impl Dataset {
         })
         .await
         .at(Stage::Crop)
+    }
+
+    fn record(&self, id: &str) -> Result<&Record> {
+        self.get(id).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("{RECORDS} has no record {id:?}")).at(Stage::Dataset)
+        })
     }
 }
 
@@ -306,6 +311,12 @@ fn review_words(review: &Review) -> String {
         Decision::Accept => "accepted".to_owned(),
         Decision::Reject { reason } => format!("rejected: {}", plain(reason)),
         Decision::Edit { caption } => format!("caption changed to: {}", plain(caption)),
+        Decision::Rename { character } => format!("is {}", plain(character)),
+        Decision::Recrop { crop } => {
+            let r = crop.rect;
+            format!("cut again: {}×{} pixels at {},{} of the frame", r.width, r.height, r.x, r.y)
+        }
+        Decision::Undo => "took the last decision back".to_owned(),
     };
     format!("{what} (by {}, at {} ms since 1970)", plain(&review.reviewer), review.time_ms)
 }

@@ -148,7 +148,8 @@ async fn gather(datasets: &[Dataset]) -> Result<Parts> {
             dataset.records().iter().map(|r| (r.id.as_str(), r.film.as_str())).collect();
         for record in dataset.records() {
             let mut record = record.clone();
-            record.id = name(&record.id, &record.film);
+            let id = std::mem::take(&mut record.id);
+            record.id = name(&id, &record.film);
             if let Outcome::Duplicate { covered_by, .. } = &mut record.outcome {
                 let film = films.get(covered_by.as_str()).copied().unwrap_or(&record.film);
                 *covered_by = name(covered_by, film);
@@ -158,6 +159,10 @@ async fn gather(datasets: &[Dataset]) -> Result<Parts> {
                     .map_err(|_| Error::new(ErrorKind::Unsupported, "more than 4 billion candidates"))?;
             }
             if let Some(crop) = &record.crop {
+                images.push((number, Key::new(crop.image.as_str())?));
+            }
+            let cut_again = dataset.judgement(&id).and_then(|judgement| judgement.crop.as_ref());
+            if let Some(crop) = cut_again {
                 images.push((number, Key::new(crop.image.as_str())?));
             }
             records.push(record);

@@ -22,6 +22,7 @@ mod lines;
 mod merge;
 mod npy;
 mod picture;
+pub(crate) mod review_page;
 mod salvage;
 mod split;
 mod stats;
@@ -55,8 +56,9 @@ pub(crate) use self::{
 use crate::{
     caption::{self, LintReport, LintRules},
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    store::{Key, Store},
-    types::{Decision, Embeddings, Outcome, Record, Review},
+    review::{Conflict, Judgement, merge_logs},
+    store::{Key, PutMode, Store, get_opt},
+    types::{Embeddings, Outcome, Record, Review},
 };
 
 pub(crate) const HEADER: &str = "picchu.json";
@@ -74,7 +76,10 @@ pub struct Dataset {
     store: Arc<dyn Store>,
     header: Header,
     records: Arc<[Record]>,
-    reviews: Arc<BTreeMap<String, Review>>,
+    reviews: Arc<[Review]>,
+    judgements: Arc<BTreeMap<String, Judgement>>,
+    /// Records that people gave another name or image.
+    corrected: Arc<BTreeMap<String, Record>>,
     split: Option<Arc<Split>>,
 }
 
@@ -118,14 +123,19 @@ impl Dataset {
         self.records.iter().find(|r| r.id == id)
     }
 
-    /// The last decision about a record, if there is one.
-    pub fn review(&self, id: &str) -> Option<&Review> {
-        self.reviews.get(id)
+    /// What people decided about a record, if somebody did.
+    pub fn judgement(&self, id: &str) -> Option<&Judgement> {
+        self.judgements.get(id)
     }
 
-    /// The last decision about each record that somebody decided about, by id.
-    pub fn reviews(&self) -> impl Iterator<Item = &Review> {
-        self.reviews.values()
+    /// Every decision that was ever made, oldest first.
+    pub fn reviews(&self) -> &[Review] {
+        &self.reviews
+    }
+
+    /// A record as people corrected it: with the name and the image that they gave it.
+    pub fn corrected<'a>(&'a self, record: &'a Record) -> &'a Record {
+        self.corrected.get(&record.id).unwrap_or(record)
     }
 
     /// Where the dataset lives.
@@ -133,27 +143,93 @@ impl Dataset {
         &self.store
     }
 
-    /// The images that are good for training: selected, captioned (by a person at least) and not rejected.
+    /// The images that are good for training: named, captioned and not rejected; selected by dedupe, or by a person who
+    /// gave them a caption.
     pub fn training_images(&self) -> impl Iterator<Item = TrainingImage<'_>> {
-        let selected = |r: &&Record| r.is_kept() || matches!(r.outcome, Outcome::Uncaptioned { .. });
-        self.records.iter().filter(selected).filter_map(|record| {
-            let review = self.review(&record.id);
-            let caption = match review.map(|r| &r.decision) {
-                Some(Decision::Reject { .. }) => return None,
-                Some(Decision::Edit { caption }) => caption,
-                Some(Decision::Accept) | None => &record.caption.as_ref()?.text,
-            };
-            let image = &record.crop.as_ref()?.image;
-            let reviewed = review.is_some_and(|review| review.reviewer != MENDER);
-            Some(TrainingImage { record, image, caption, reviewed })
+        self.records.iter().filter_map(|record| self.training_image(record))
+    }
+
+    /// A record as an image for training, if it is one.
+    pub fn training_image<'a>(&'a self, record: &'a Record) -> Option<TrainingImage<'a>> {
+        let judgement = self.judgement(&record.id);
+        let written = judgement.and_then(|j| j.caption.as_deref());
+        let rejected = judgement.is_some_and(|j| j.rejected.is_some());
+        let selected = record.is_kept() || matches!(record.outcome, Outcome::Uncaptioned { .. });
+        if rejected || !(selected || written.is_some()) {
+            return None;
+        }
+        let record = self.corrected(record);
+        record.character()?;
+        Some(TrainingImage {
+            record,
+            image: &record.crop.as_ref()?.image,
+            caption: written.or_else(|| record.caption.as_ref().map(|c| c.text.as_str()))?,
+            reviewed: judgement.is_some_and(by_person),
         })
+    }
+
+    /// Adds decisions to the dataset's log, and says what the dataset is with them. Lines of the log that cannot be read
+    /// are left out of it.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for a decision about a record that there is not, and when the log cannot be
+    /// written.
+    pub async fn decide(&self, reviews: &[Review]) -> Result<Self> {
+        if let Some(lost) = reviews.iter().find(|review| self.get(&review.record).is_none()) {
+            let message = format!("{RECORDS} has no record {:?}", lost.record);
+            return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
+        }
+        let mut log = self.read_log().await?;
+        log.extend_from_slice(reviews);
+        self.put_log(log).await
+    }
+
+    /// Merges logs of people who reviewed copies of the dataset into its own.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub async fn merge_reviews(&self, logs: &[Vec<Review>]) -> Result<(Self, Vec<Conflict>)> {
+        let strangers = logs.iter().flatten().find(|review| self.get(&review.record).is_none());
+        if let Some(lost) = strangers {
+            let message = format!("a log decides about {:?}, which is not in this dataset", lost.record);
+            return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
+        }
+        let mut all = vec![self.read_log().await?];
+        all.extend_from_slice(logs);
+        let merged = merge_logs(&all);
+        Ok((self.put_log(merged.reviews).await?, merged.conflicts))
+    }
+
+    async fn read_log(&self) -> Result<Vec<Review>> {
+        let body = get_opt(&*self.store, &Key::new(REVIEWS)?).await.at(Stage::Review)?.unwrap_or_default();
+        Ok(lines::salvage_jsonl(&body).0)
+    }
+
+    async fn put_log(&self, log: Vec<Review>) -> Result<Self> {
+        let body = to_jsonl(&log).at(Stage::Review)?;
+        self.store.put(&Key::new(REVIEWS)?, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Review)?;
+        let mut dataset = self.clone();
+        dataset.judge(log);
+        Ok(dataset)
+    }
+
+    /// Takes a log as that of the dataset.
+    fn judge(&mut self, log: Vec<Review>) {
+        let judgements = Judgement::of_log(&log);
+        let corrected = self.records.iter().filter_map(|record| {
+            let corrected = judgements.get(&record.id)?.correct(record)?;
+            Some((record.id.clone(), corrected))
+        });
+        self.corrected = Arc::new(corrected.collect());
+        self.judgements = Arc::new(judgements);
+        self.reviews = log.into();
     }
 
     /// Judges the captions of the [training images](Self::training_images) by `rules`, to which the dataset's own
     /// names are added.
     pub fn lint(&self, rules: &LintRules) -> LintReport {
         let mut rules = rules.clone();
-        let named = self.records.iter().filter_map(Record::character).map(str::to_owned);
+        let named = self.records.iter().filter_map(|r| self.corrected(r).character()).map(str::to_owned);
         rules.know(named.collect::<BTreeSet<_>>());
         let items: Vec<caption::Item> = self
             .training_images()
@@ -217,6 +293,11 @@ impl Dataset {
         .at(Stage::Dataset)?;
         Ok(Embeddings::from_unit_rows(&self.header.settings.embedder.model, vectors))
     }
+}
+
+/// Whether a person saw the record as it stands: what was mended since, nobody saw.
+pub(crate) fn by_person(judgement: &Judgement) -> bool {
+    judgement.reviewers.last().is_some_and(|who| who != MENDER)
 }
 
 fn changed(file: &str) -> Error {

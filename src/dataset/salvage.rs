@@ -1,9 +1,6 @@
 //! What is left of a broken dataset: every line that can be read, and word of those that cannot.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -58,9 +55,17 @@ impl Dataset {
                     None
                 }
             });
-            // Later lines win.
-            let reviews: BTreeMap<_, _> = reviews.into_iter().map(|r| (r.record.clone(), r)).collect();
-            Ok((Self { store, header, records: records.into(), reviews: Arc::new(reviews), split }, damage))
+            let mut dataset = Self {
+                store,
+                header,
+                records: records.into(),
+                reviews: Arc::default(),
+                judgements: Arc::default(),
+                corrected: Arc::default(),
+                split,
+            };
+            dataset.judge(reviews);
+            Ok((dataset, damage))
         })
         .await
     }
@@ -143,7 +148,7 @@ impl Dataset {
             self.rewrite_records().await?;
         }
         if files.contains(REVIEWS) || !reviews.is_empty() {
-            self.append_reviews(&reviews).await?;
+            self.decide(&reviews).await?;
         }
         let (dataset, _) = Self::salvage(Arc::clone(&self.store)).await?;
         Ok((dataset, mended))
@@ -163,16 +168,6 @@ impl Dataset {
                 .at(Stage::Dataset)?;
         }
         Ok(())
-    }
-
-    /// Adds decisions after those that are there; of those, lines that cannot be read are left out.
-    pub(crate) async fn append_reviews(&self, reviews: &[Review]) -> Result<()> {
-        let key = Key::new(REVIEWS)?;
-        let body = get_opt(&*self.store, &key).await.at(Stage::Dataset)?.unwrap_or_default();
-        let (mut all, _) = salvage_jsonl::<Review>(&body);
-        all.extend_from_slice(reviews);
-        let body = to_jsonl(&all).at(Stage::Dataset)?;
-        self.store.put(&key, Bytes::from(body), PutMode::Overwrite).await.at(Stage::Dataset)
     }
 }
 

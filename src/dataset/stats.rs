@@ -180,7 +180,7 @@ impl Dataset {
             chosen.insert(record.id.as_str(), views);
         }
         for record in self.records() {
-            let Some(name) = record.character() else { continue };
+            let Some(name) = self.corrected(record).character() else { continue };
             let stats = entry(&mut characters, name);
             match record.outcome {
                 Outcome::Duplicate { .. } => stats.duplicates += 1,

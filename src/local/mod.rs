@@ -4,6 +4,8 @@
 pub mod onnx;
 #[cfg(feature = "http")]
 pub mod openai;
+#[cfg(feature = "review")]
+pub mod review;
 #[cfg(feature = "video")]
 pub mod video;
 #[cfg(feature = "http")]

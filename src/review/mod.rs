@@ -1,7 +1,14 @@
-//! People's decisions about records.
+//! People's decisions about records: who decides, what counts of it, and how logs of several people become one.
+
+mod judgement;
+mod log;
 
 use async_trait::async_trait;
 
+pub use self::{
+    judgement::Judgement,
+    log::{Conflict, MergedLog, conflicts, merge_logs},
+};
 use crate::{
     error::Result,
     types::{Crop, Record, Review},

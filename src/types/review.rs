@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One decision about one record. One line of `reviews.jsonl`; later lines win.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+use super::CropRecord;
+
+/// One decision about one record. One line of `reviews.jsonl`, which is only ever appended to: what counts in the end
+/// is a [`Judgement`](crate::review::Judgement).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
     /// Id of the record.
     pub record: String,
@@ -16,8 +19,8 @@ pub struct Review {
     pub time_ms: u64,
 }
 
-/// Accept, reject or edit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What somebody decided. Decisions add up: accepting an image keeps the caption that it was given before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "snake_case")]
 pub enum Decision {
     /// Good as it is.
@@ -32,4 +35,16 @@ pub enum Decision {
         /// The caption that replaces the record's.
         caption: String,
     },
+    /// Good, but it shows this character.
+    Rename {
+        /// Name in the cast.
+        character: String,
+    },
+    /// Good, but cut like this.
+    Recrop {
+        /// The image that replaces the record's.
+        crop: Box<CropRecord>,
+    },
+    /// Takes back the reviewer's own last decision about the record that is not taken back yet.
+    Undo,
 }

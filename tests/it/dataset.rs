@@ -435,7 +435,7 @@ async fn films_merge_without_near_duplicates_across_them() {
         assert!(dataset.check_images().await.unwrap().is_empty());
         // The second film begins like the first: what it adds is its end.
         assert!(merged.counts.kept < a.header().counts.kept + b.header().counts.kept);
-        assert_eq!(dataset.reviews().count(), 1);
+        assert_eq!(dataset.reviews().len(), 1);
         for record in dataset.records() {
             if let Outcome::Duplicate { covered_by, .. } = &record.outcome {
                 assert!(dataset.get(covered_by).unwrap().is_kept());

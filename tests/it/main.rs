@@ -31,6 +31,7 @@ mod pipeline;
 mod rekognition;
 #[cfg(all(feature = "aws-s3", feature = "http", feature = "video"))]
 mod remote_film;
+mod review;
 #[cfg(feature = "aws-s3")]
 mod s3;
 mod shots;

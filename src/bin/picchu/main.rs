@@ -18,6 +18,8 @@ mod export;
 mod lint;
 mod output;
 mod providers;
+mod report;
+mod review;
 mod shots;
 mod show;
 mod validate;
@@ -51,6 +53,10 @@ enum Command {
     Validate(validate::Validate),
     /// Show where an image comes from and what became of it, from the frame to the caption.
     Show(show::Show),
+    /// Review the images on a page of this machine: accept, reject, name, edit, cut anew.
+    Review(review::Review),
+    /// Write the dataset as one page that needs no server, to send to somebody.
+    Report(report::Report),
     /// Merge the datasets of several films, without near-duplicates across films.
     Merge(curate::Merge),
     /// Decide which images train, which are held out, and how many of a character there may be.
@@ -103,6 +109,8 @@ fn main() -> ExitCode {
         Command::Lint(command) => (command.json, run(command.run(&access))),
         Command::Validate(command) => (command.json, run(command.run(&access))),
         Command::Show(command) => (command.json, run(command.run(&access))),
+        Command::Review(command) => (command.json, run(command.run(&access))),
+        Command::Report(command) => (command.json, run(command.run(&access))),
         Command::Merge(command) => (command.json, run(command.run(&access))),
         Command::Split(command) => (command.json, run(command.run(&access))),
         Command::Stats(command) => (command.json, run(command.run(&access))),

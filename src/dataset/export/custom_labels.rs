@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     crop::{Fit, to_jpeg},
-    dataset::{Dataset, FileHash, MENDER, ShotId, from_jsonl, picture::dimensions, to_jsonl},
+    dataset::{Dataset, FileHash, ShotId, by_person, from_jsonl, picture::dimensions, to_jsonl},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{FrameSource, Sampling},
     store::{Key, PutMode, Store, slug},
-    types::{BoundingBox, Decision, Outcome, Record},
+    types::{BoundingBox, Outcome, Record},
 };
 
 /// The name of the format, as the command line takes it.
@@ -263,15 +263,15 @@ fn name_of(record: &Record) -> String {
 /// The frames that may take part, in the film's order, and how many may not.
 fn scenes(dataset: &Dataset, unreviewed: bool) -> (Vec<Scene<'_>>, Written) {
     let mut frames: BTreeMap<(&str, Duration), Vec<&Record>> = BTreeMap::new();
-    for record in dataset.records() {
+    for record in dataset.records().iter().map(|record| dataset.corrected(record)) {
         frames.entry((&record.film, record.frame.time)).or_default().push(record);
     }
     let held_out_shots = dataset.split_of().map(|split| &split.held_out_shots);
     let (mut scenes, mut written) = (Vec::new(), Written::default());
     for records in frames.into_values() {
         let selected = |r: &&&Record| matches!(r.outcome, Outcome::Kept | Outcome::Uncaptioned { .. });
-        let decisions: Vec<_> = records.iter().filter_map(|r| dataset.review(&r.id)).collect();
-        let rejected = decisions.iter().any(|d| matches!(d.decision, Decision::Reject { .. }));
+        let judged = |r: &&Record| dataset.judgement(&r.id);
+        let rejected = records.iter().filter_map(judged).any(|j| j.rejected.is_some());
         if rejected || records.iter().any(|r| r.character().is_none()) {
             written.uncertain += 1;
             continue;
@@ -280,8 +280,7 @@ fn scenes(dataset: &Dataset, unreviewed: bool) -> (Vec<Scene<'_>>, Written) {
         if !records.iter().any(|r| selected(&r)) {
             continue;
         }
-        let by_person = |r: &&Record| dataset.review(&r.id).is_some_and(|d| d.reviewer != MENDER);
-        let reviewed = records.iter().filter(selected).all(by_person);
+        let reviewed = records.iter().filter(selected).all(|r| judged(r).is_some_and(by_person));
         if !reviewed {
             written.unreviewed += 1;
             if !unreviewed {
@@ -290,7 +289,7 @@ fn scenes(dataset: &Dataset, unreviewed: bool) -> (Vec<Scene<'_>>, Written) {
         }
         let shot = ShotId::of(records[0]);
         let held_out = held_out_shots.is_some_and(|shots| shot.is_some_and(|shot| shots.contains(&shot)));
-        let decided_ms = decisions.iter().map(|d| d.time_ms).max().unwrap_or(0);
+        let decided_ms = records.iter().filter_map(judged).map(|j| j.decided_ms).max().unwrap_or(0);
         scenes.push(Scene { records, reviewed, decided_ms, held_out });
     }
     (scenes, written)
