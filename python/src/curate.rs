@@ -113,7 +113,7 @@ async fn look(
 #[pyfunction]
 pub(crate) fn lineage(py: Python<'_>, dataset: PathBuf, record: &str) -> PyResult<(String, String)> {
     wait(py, async {
-        let lineage = Dataset::open(open_store(&dataset)?).await?.lineage(record).await?;
+        let lineage = Dataset::open(open_store(&dataset)?).await?.lineage(record)?;
         Ok((json(&lineage)?, lineage.to_string()))
     })
 }

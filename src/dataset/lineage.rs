@@ -54,7 +54,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an id that is not in the dataset.
-    pub async fn lineage(&self, id: &str) -> Result<Lineage> {
+    pub fn lineage(&self, id: &str) -> Result<Lineage> {
         let record = self.record(id)?.clone();
         let source = self.header.sources.iter().find(|s| s.film.fingerprint == record.film);
         let film = source.map_or(&self.header.film, |s| &s.film).clone();
@@ -97,7 +97,7 @@ impl Dataset {
     /// [`NotFound`](ErrorKind::NotFound) for an id that is not in the dataset or a film that has no such frame any more,
     /// [`InvalidInput`](ErrorKind::InvalidInput) for another film than the record's.
     pub async fn frame(&self, id: &str, film: &dyn FrameSource) -> Result<Frame> {
-        let Lineage { record, film: expected, settings, .. } = self.lineage(id).await?;
+        let Lineage { record, film: expected, settings, .. } = self.lineage(id)?;
         if !film.is_film(&record.film).await.at(Stage::Sample)? {
             return Err(Error::invalid(format!(
                 "record {id} was cut from {} ({}), and this film is another one",

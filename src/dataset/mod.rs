@@ -51,7 +51,7 @@ pub use self::{
 pub(crate) use self::{
     contact_sheet::contact_sheet,
     npy::{from_npy, to_npy},
-    picture::decode_image,
+    picture::{decode_image, encode_crop},
 };
 use crate::{
     caption::{self, LintReport, LintRules},

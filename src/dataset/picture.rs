@@ -2,9 +2,12 @@
 
 use image::RgbImage;
 
+use super::FileHash;
 use crate::{
+    crop::{light, to_png},
     error::{Error, ErrorKind, Result, Stage},
     source::picture_limits,
+    types::{Crop, CropRecord, Quality},
 };
 
 fn fail(id: &str, e: &dyn std::fmt::Display) -> Error {
@@ -17,6 +20,24 @@ fn reader<'a>(body: &'a [u8], id: &str) -> Result<image::ImageReader<std::io::Cu
         .map_err(|e| fail(id, &e))?;
     reader.limits(picture_limits());
     Ok(reader)
+}
+
+/// The image file of a record's crop, and what the record says of it. Names carry a hash: another crop, another name.
+pub(crate) fn encode_crop(id: &str, crop: &Crop, quality: Quality) -> Result<(CropRecord, Vec<u8>)> {
+    let body = to_png(&crop.image)?;
+    let file = FileHash::of(&body);
+    let record = CropRecord {
+        image: format!("images/{id}-{}.png", file.short(8)),
+        size_bytes: file.size_bytes,
+        rect: crop.rect,
+        width: crop.image.width(),
+        height: crop.image.height(),
+        scale: crop.scale,
+        quality,
+        light: Some(light(&crop.image)),
+        sha256: file.sha256,
+    };
+    Ok((record, body))
 }
 
 /// Decodes an image of a dataset, within bounds.

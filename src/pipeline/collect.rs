@@ -17,16 +17,14 @@ use super::{
     settle::{Item, Looked, settled},
 };
 use crate::{
-    crop,
-    dataset::FileHash,
+    crop, dataset,
     detect::{CharacterDetector, REACH, Seen, View},
     embed::Embedder,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{Analysis, sample_analysed},
     store::{Key, PutMode},
     types::{
-        BoundingBox, Crop, CropRecord, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome,
-        Record,
+        BoundingBox, Crop, Detection, EmbeddingRow, Frame, FrameRecord, Gap, MediaInfo, Outcome, Record,
     },
 };
 
@@ -333,19 +331,9 @@ fn draft(
     let others: Vec<BoundingBox> =
         detections.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, d)| d.bounding_box).collect();
     let crop = crop::cut(frame, &plan);
-    let body = crop::to_png(&crop.image)?;
-    let file = FileHash::of(&body);
-    record.crop = Some(CropRecord {
-        image: format!("images/{}-{}.png", record.id, file.short(8)),
-        sha256: file.sha256.clone(),
-        size_bytes: file.size_bytes,
-        rect: crop.rect,
-        width: crop.image.width(),
-        height: crop.image.height(),
-        scale: crop.scale,
-        quality: crop::measure(frame, detection.bounding_box, &others),
-        light: Some(crop::light(&crop.image)),
-    });
+    let quality = crop::measure(frame, detection.bounding_box, &others);
+    let (cut, body) = dataset::encode_crop(&record.id, &crop, quality)?;
+    record.crop = Some(cut);
     record.subjects = crop::subjects_in(plan.rect, frame.width(), frame.height(), detections, number);
     Ok(Draft { record, cut: Some((crop, body)) })
 }

@@ -483,7 +483,7 @@ async fn a_stopped_run_pays_for_nothing_twice_and_ends_in_the_same_dataset() {
         assert!(asked.settings.contains("converse-v1") && asked.settings.contains("prompt-v1"), "{asked:?}");
         assert_eq!(asked.attempt > 0, asked.refusal.is_some());
         again += usize::from(asked.attempt > 0);
-        let page = expected.lineage(&record.id).await.unwrap().to_string();
+        let page = expected.lineage(&record.id).unwrap().to_string();
         assert!(page.contains(asked.prompt.as_ref().unwrap()) && page.contains("asked by bedrock"), "{page}");
     }
     assert!(again > 0, "some captions were asked for again");

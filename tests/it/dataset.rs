@@ -339,7 +339,7 @@ async fn an_image_tells_its_whole_lineage_and_is_cut_again_to_the_bit() {
         .expect("the walk repeats itself");
     let dataset =
         review(&dataset, &duplicate.1, Decision::Edit { caption: "Mayu \u{1b}[31m walks.".into() }).await;
-    let lineage = dataset.lineage(&duplicate.1).await.unwrap();
+    let lineage = dataset.lineage(&duplicate.1).unwrap();
     assert!(lineage.covers.iter().any(|(id, similarity)| *id == duplicate.0 && *similarity > 0.99));
     assert_eq!(lineage.part, Some(Part::Train));
     let page = lineage.to_string();
@@ -365,7 +365,7 @@ async fn an_image_tells_its_whole_lineage_and_is_cut_again_to_the_bit() {
     }
     let other = dataset.recut(&duplicate.1, &*film(20, "another")).await.unwrap_err();
     assert!(other.message().contains("another one"), "{other}");
-    assert_eq!(dataset.lineage("nobody").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(dataset.lineage("nobody").unwrap_err().kind(), ErrorKind::NotFound);
 
     // A record of an earlier version does not say what was asked.
     let mut old = serde_json::to_value(dataset.get(&duplicate.1).unwrap()).unwrap();
@@ -443,7 +443,7 @@ async fn films_merge_without_near_duplicates_across_them() {
         }
         let second = &dataset.records()[20];
         assert!(second.id.ends_with("-0-20x640x5"), "an id that clashes says which film: {}", second.id);
-        let lineage = dataset.lineage(&second.id).await.unwrap();
+        let lineage = dataset.lineage(&second.id).unwrap();
         assert_eq!(lineage.film.fingerprint, second.film);
         assert!(dataset.recut(&second.id, &*film(20, "one")).await.unwrap().identical);
         contents.push(files(&place));

@@ -38,7 +38,7 @@ impl Show {
             }
             return Ok(());
         };
-        let lineage = dataset.lineage(id).await?;
+        let lineage = dataset.lineage(id)?;
         if self.json {
             println!("{}", to_json(&lineage)?);
         } else {

@@ -200,24 +200,24 @@ impl Dataset {
     /// For images that cannot be read.
     pub async fn report(&self, rules: &LintRules, side: u32) -> Result<String> {
         let view = View::of(self, rules);
-        let pictures: Vec<String> = stream::iter(self.records())
-            .map(|record| async move {
-                let record = self.corrected(record);
-                if record.crop.is_none() {
-                    return Ok(String::new());
-                }
-                let image = self.image(record).await?;
-                crate::blocking(move || Ok(BASE64_STANDARD.encode(small(&image, side)?))).await
-            })
-            .buffered(READ_AHEAD)
-            .try_collect()
-            .await?;
+        let pictures: Vec<_> = self.records().iter().map(|record| self.embedded(record, side)).collect();
+        let pictures: Vec<String> = stream::iter(pictures).buffered(READ_AHEAD).try_collect().await?;
         let data = serde_json::json!({ "view": view, "pictures": pictures });
         // In a script element only `<` can end the text early.
         let data = serde_json::to_string(&data)
             .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?
             .replace('<', "\\u003c");
         Ok(fill(&format!("<style>{STYLE}</style>"), &data, &format!("<script>{SCRIPT}</script>")))
+    }
+
+    /// A record's image as text, nothing where there is none.
+    async fn embedded(&self, record: &Record, side: u32) -> Result<String> {
+        let record = self.corrected(record);
+        if record.crop.is_none() {
+            return Ok(String::new());
+        }
+        let image = self.image(record).await?;
+        crate::blocking(move || Ok(BASE64_STANDARD.encode(small(&image, side)?))).await
     }
 }
 

@@ -9,15 +9,14 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use super::ReviewOptions;
 use crate::{
     caption::Linter,
-    crop::{CropPolicy, cut, measure, to_png},
+    crop::{CropPolicy, cut, measure},
     dataset::{
-        CalibrateOptions, Dataset, FileHash, ThresholdReport,
+        CalibrateOptions, Dataset, ThresholdReport, encode_crop,
         review_page::{Item, View, small},
     },
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    source::FrameSource,
     store::{Key, Lease, PutMode, lock},
-    types::{BoundingBox, CropRecord, Decision, Frame, PixelRect, Record, Review},
+    types::{BoundingBox, Decision, Frame, PixelRect, Record, Review},
 };
 
 /// Longest caption, name or reason that is taken, in bytes. The rules for captions are far stricter.
@@ -167,20 +166,7 @@ impl Desk {
             let plan = policy
                 .plan(wanted, frame.width(), frame.height())
                 .map_err(|unfit| Error::invalid(format!("this window cannot become an image: {unfit}")))?;
-            let crop = cut(&frame, &plan);
-            let body = to_png(&crop.image)?;
-            let file = FileHash::of(&body);
-            let crop = CropRecord {
-                image: format!("images/{}-{}.png", record.id, file.short(8)),
-                sha256: file.sha256.clone(),
-                size_bytes: file.size_bytes,
-                rect: crop.rect,
-                width: crop.image.width(),
-                height: crop.image.height(),
-                scale: crop.scale,
-                quality: measure(&frame, bbox, &[]),
-            };
-            Ok((crop, body))
+            encode_crop(&record.id, &cut(&frame, &plan), measure(&frame, bbox, &[]))
         })
         .await
         .at(Stage::Review)?;
@@ -219,12 +205,9 @@ impl Desk {
     }
 
     async fn frame_of(&self, dataset: &Dataset, record: &Record) -> Result<Frame> {
-        let film: &dyn FrameSource = match &self.options.film {
-            Some(film) => &**film,
-            None => {
-                let message = "whole frames need the film: picchu review DIR --film FILM";
-                return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
-            }
+        let Some(film) = &self.options.film else {
+            let message = "whole frames need the film: picchu review DIR --film FILM";
+            return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
         };
         let place = format!("{} {}", record.film, record.frame.time.as_nanos());
         let known =
@@ -232,7 +215,7 @@ impl Desk {
         if let Some(frame) = known(&self.frames.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(frame);
         }
-        let frame = dataset.frame(&record.id, film).await?;
+        let frame = dataset.frame(&record.id, &**film).await?;
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if frames.len() >= FRAMES {
             frames.remove(0);
