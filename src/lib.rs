@@ -23,6 +23,7 @@
 //! | `aws-bedrock` | embeddings and captions by models of Amazon Bedrock | no |
 //! | `aws-s3` | datasets and films on Amazon S3: `s3://bucket/prefix` wherever one is named | no |
 //! | `http` | films at web addresses, captions by OpenAI-compatible servers | no |
+//! | `review` | the review page, served to this machine alone: `local::review` | with `cli` |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |
 
 #[cfg(feature = "aws")]

@@ -475,8 +475,8 @@ class Dataset(Sequence[Record]):
     ) -> ReviewPage:
         """Opens the dataset for review on a page of this machine; each decision is kept at once.
 
-        The page answers until `ReviewPage.stop`, the end of a ``with`` block, or the end of Python. The dataset is
-        locked meanwhile.
+        The page answers until `ReviewPage.stop`, the end of a ``with`` block, or the end of Python. The
+        dataset is locked meanwhile.
 
         Args:
             film: The film that it was cut from: shows whole frames, and lets images be cut anew.
@@ -485,7 +485,8 @@ class Dataset(Sequence[Record]):
             port: Port on this machine; 0 takes a free one.
 
         Raises:
-            AlreadyExists: While a run or another review is at work on the dataset, or for a port that is taken.
+            AlreadyExists: While a run or another review is at work on the dataset, or for a port that is
+                taken.
             InvalidInput: For another film than the dataset's.
 
         >>> with picchu.open_dataset("dataset/").review() as page:

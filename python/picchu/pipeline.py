@@ -365,7 +365,9 @@ class Plan(Stages):
         lines = [
             repr(self.film),
             f".sample({sampling})",
-            f".detect({self.detector!r}{'' if self.settle else ', settle=False'})" if self.detector else "(no detector yet)",
+            f".detect({self.detector!r}{'' if self.settle else ', settle=False'})"
+            if self.detector
+            else "(no detector yet)",
             f".crop({_arguments(self.cropping.given())})",
             f".dedupe({self.embedder!r}, {options})",
             f".caption({self.captioner!r})",

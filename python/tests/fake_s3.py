@@ -56,9 +56,7 @@ class FakeS3:
                         f"<Size>{len(service.objects[k])}</Size></Contents>"
                         for k in found
                     )
-                    return self.answer(
-                        200, f"<ListBucketResult>{''.join(rows)}</ListBucketResult>".encode()
-                    )
+                    return self.answer(200, f"<ListBucketResult>{''.join(rows)}</ListBucketResult>".encode())
                 if key not in service.objects:
                     return self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
                 return self.get(service.objects[key])

@@ -48,12 +48,13 @@ def open_page(browser: Browser, url: str, first: str = ".cell img") -> Page:
     return page
 
 
+def write_log(path: Path, log: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in log))
+    return path
+
+
 def training(dataset: picchu.Dataset) -> int:
     return picchu.open_dataset(dataset.path).stats().images
-
-
-def state(page: Page, ident: str) -> str:
-    return page.locator(f'.cell[data-id="{ident}"]').get_attribute("class") or ""
 
 
 def test_everything_by_keyboard(copy: picchu.Dataset, browser: Browser) -> None:
@@ -99,7 +100,7 @@ def test_many_at_once_names_and_reload(copy: picchu.Dataset, browser: Browser) -
         page.keyboard.press("n")
         page.keyboard.type("Killa")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelectorAll('.cell.accepted').length > 2")
+        page.wait_for_function("n => document.querySelectorAll('.cell.accepted').length === n", arg=len(kept))
         assert {name.inner_text() for name in page.locator(".cell .name").all()} == {"Killa"}
         page.reload()
         page.wait_for_selector(".cell.accepted")
@@ -145,7 +146,9 @@ def test_two_tabs_and_the_frame(copy: picchu.Dataset, browser: Browser, film_pat
         one.mouse.up()
         before = one.locator("#picture").get_attribute("src")
         one.locator("#recut").click()
-        one.wait_for_function("before => document.getElementById('picture').src.includes(before) === false", arg=before)
+        one.wait_for_function(
+            "before => document.getElementById('picture').src.includes(before) === false", arg=before
+        )
     record = picchu.open_dataset(copy.path)[first.id]
     assert record.crop is not None
     assert first.crop is not None
@@ -155,9 +158,11 @@ def test_two_tabs_and_the_frame(copy: picchu.Dataset, browser: Browser, film_pat
 
 def test_hostile_text_only_shows(copy: picchu.Dataset, browser: Browser) -> None:
     evil = '<script>window.bad=1</script><img src=x onerror="window.bad=1">\u202egnol' + "x" * 10_000
-    line = {"record": copy.kept[0].id, "decision": "edit", "caption": evil, "reviewer": evil, "time_ms": 1}
-    name = {"record": copy.kept[1].id, "decision": "rename", "character": '"onerror="window.bad=1', "reviewer": "b", "time_ms": 2}
-    (copy.path / "reviews.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in (line, name)))
+    log: list[dict[str, object]] = [
+        {"record": copy.kept[0].id, "decision": "edit", "caption": evil, "reviewer": evil, "time_ms": 1},
+        {"record": copy.kept[1].id, "decision": "rename", "character": evil[:90], "reviewer": "b", "time_ms": 2},
+    ]
+    write_log(copy.path / "reviews.jsonl", log)
     hostile = picchu.open_dataset(copy.path)
     report = hostile.report(copy.path.parent / "report.html")
     with hostile.review() as review:
@@ -169,7 +174,9 @@ def test_hostile_text_only_shows(copy: picchu.Dataset, browser: Browser) -> None
             assert page.locator("#caption").input_value() == evil
 
 
-def test_a_report_is_decided_on_and_comes_back(copy: picchu.Dataset, browser: Browser, tmp_path: Path) -> None:
+def test_a_report_is_decided_on_and_comes_back(
+    copy: picchu.Dataset, browser: Browser, tmp_path: Path
+) -> None:
     first, second = copy.kept[:2]
     page = open_page(browser, copy.report(tmp_path / "report.html").as_uri())
     page.on("dialog", lambda dialog: dialog.accept("director"))
@@ -194,11 +201,9 @@ def test_a_report_is_decided_on_and_comes_back(copy: picchu.Dataset, browser: Br
 
 def test_reviewers_who_disagree_are_shown(copy: picchu.Dataset, browser: Browser, tmp_path: Path) -> None:
     ident = copy.kept[0].id
-    logs = []
-    for number, (who, decision) in enumerate([("ann", {"decision": "accept"}), ("bob", {"decision": "reject", "reason": "no"})]):
-        log = tmp_path / f"{who}.jsonl"
-        log.write_text(json.dumps({"record": ident, **decision, "reviewer": who, "time_ms": number + 1}) + "\n")
-        logs.append(log)
+    ann: dict[str, object] = {"record": ident, "decision": "accept", "reviewer": "ann", "time_ms": 1}
+    bob: dict[str, object] = {"record": ident, "decision": "reject", "reason": "no", "reviewer": "bob", "time_ms": 2}
+    logs = [write_log(tmp_path / f"{log['reviewer']}.jsonl", [log]) for log in (ann, bob)]
     assert copy.merge_reviews(*logs) == (ident,)
     with picchu.open_dataset(copy.path).review() as review:
         page = open_page(browser, review.url)
