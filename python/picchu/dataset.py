@@ -618,17 +618,17 @@ class Dataset(Sequence[Record]):
 
     def export_custom_labels(
         self,
-        film: curate.Place | Sequence[curate.Place],
+        film: places.Place | Sequence[places.Place],
         *,
-        out: curate.Place,
+        out: places.Place,
         uri: str | None = None,
         unreviewed: bool = False,
     ) -> CustomLabelsExport:
-        """Writes training data for an Amazon Rekognition Custom Labels project: frames with the boxes of their
-        characters, and manifests that name them. Reads everything back as the service does.
+        """Writes training data for an Amazon Rekognition Custom Labels project.
 
-        Frames come from the film again: a model that is to find characters in frames learns from frames. Those
-        in which somebody is unnamed or was rejected are left out.
+        That is frames with the boxes of their characters, and manifests that name them; everything is read
+        back as the service does. Frames come from the film again: a model that is to find characters in
+        frames learns from frames. Those in which somebody is unnamed or was rejected are left out.
 
         Args:
             film: The film that the dataset was built from; several for a merged one.
@@ -642,7 +642,7 @@ class Dataset(Sequence[Record]):
         """
         films = [film] if isinstance(film, (str, os.PathLike)) else film
         body = _picchu.export_custom_labels(
-            self._place, [curate.place(film) for film in films], curate.place(out), uri, unreviewed
+            self._place, [places.place(film) for film in films], places.place(out), uri, unreviewed
         )
         return CustomLabelsExport(**json.loads(body))
 

@@ -145,8 +145,8 @@ class Stages:
 
         Args:
             detector: A detector; or a cast or the path of a cast file, for a `picchu.local.PaletteDetector`.
-            settle: Whether the sampled frames before and after a frame settle its boxes: name unsure ones, doubt
-                lone weak names, steady edges.
+            settle: Whether the sampled frames before and after a frame settle its boxes: name unsure ones,
+                doubt lone weak names, steady edges.
         """
         if isinstance(detector, (Cast, str, os.PathLike)):
             detector = PaletteDetector(detector)

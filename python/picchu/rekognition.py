@@ -226,7 +226,7 @@ def resources(place: str | os.PathLike[str]) -> tuple[Resource, ...]:
 
 
 def clean(place: str | os.PathLike[str]) -> tuple[Resource, ...]:
-    """Removes everything that a dataset's, or a folder's, ledger has open in the cloud, and tells what that was.
+    """Removes all that a dataset's, or a folder's, ledger has open in the cloud, and tells what that was.
 
     Raises:
         PicchuError: If something could not be removed; the rest is, and the ledger keeps it open.

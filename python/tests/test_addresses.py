@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_s3 import FakeS3
 
 import picchu
+from fake_s3 import FakeS3
 
 
 @pytest.fixture

@@ -118,17 +118,21 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 def test_a_cast_is_enrolled_once_and_cleaned_away(service: Service, cast_path: Path, tmp_path: Path) -> None:
     first = picchu.aws.enrol(cast_path, collection="my-film", ledger=tmp_path)
-    assert first.created and first.usd == pytest.approx(0.001 * len(first.references))
+    assert first.created
+    assert first.usd == pytest.approx(0.001 * len(first.references))
     by_name = {reference.character: reference for reference in first.references}
-    assert by_name["Nilo"].outcome == "enrolled" and by_name["Nilo"].picture.exists()
+    assert by_name["Nilo"].outcome == "enrolled"
+    assert by_name["Nilo"].picture.exists()
     assert (by_name["Wara"].outcome, by_name["Wara"].reason) == ("rejected", "LOW_SHARPNESS")
     again = picchu.aws.enrol(picchu.Cast.load(cast_path), collection="my-film", ledger=tmp_path)
-    assert not again.created and again.references[0].outcome == "known"
+    assert not again.created
+    assert again.references[0].outcome == "known"
 
     (resource,) = picchu.aws.resources(tmp_path)
     assert (resource.kind, resource.id, resource.exists) == ("face_collection", "my-film", True)
     assert picchu.aws.clean(tmp_path) == (resource,)
-    assert not service.exists and picchu.aws.resources(tmp_path) == ()
+    assert not service.exists
+    assert picchu.aws.resources(tmp_path) == ()
     picchu.aws.delete_collection("my-film", ledger=tmp_path)
 
 
@@ -146,7 +150,8 @@ def test_a_film_is_searched_by_the_service(
     done = dataset.export_custom_labels(
         film_path, out=tmp_path / "labels", uri="s3://bucket/labels", unreviewed=True
     )
-    assert done.train == "s3://bucket/labels/train.manifest" and done.test is None
+    assert done.train == "s3://bucket/labels/train.manifest"
+    assert done.test is None
     lines = (tmp_path / "labels" / "train.manifest").read_text().splitlines()
     assert len(lines) == done.train_frames == len({record.frame_index for record in dataset.kept})
     with pytest.raises(picchu.InvalidInput, match="not looked at by a person"):

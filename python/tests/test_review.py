@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import picchu
+from picchu.dataset import Review
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -132,12 +133,14 @@ def test_two_tabs_and_the_frame(copy: picchu.Dataset, browser: Browser, film_pat
         one, two = open_page(browser, review.url), open_page(browser, review.url)
         one.keyboard.press("a")
         one.wait_for_selector(".cell.accepted")
+        two.reload()
+        two.wait_for_selector(".cell.accepted")
         two.keyboard.press("u")
-        two.locator("#message").get_by_text("Nothing").or_(two.locator(".cell")).first.wait_for()
+        two.get_by_text("Taken back: 1 image").wait_for()
         # Cutting anew, by dragging on the whole frame.
         one.keyboard.press("Home")
         one.keyboard.press("Enter")
-        one.wait_for_function("document.getElementById('frame').naturalWidth > 0")
+        one.wait_for_function("() => document.getElementById('frame').naturalWidth > 0")
         box = one.locator("#stage").bounding_box()
         assert box is not None
         one.mouse.move(box["x"] + 5, box["y"] + 5)
@@ -158,9 +161,10 @@ def test_two_tabs_and_the_frame(copy: picchu.Dataset, browser: Browser, film_pat
 
 def test_hostile_text_only_shows(copy: picchu.Dataset, browser: Browser) -> None:
     evil = '<script>window.bad=1</script><img src=x onerror="window.bad=1">\u202egnol' + "x" * 10_000
+    first, second = copy.kept[:2]
     log: list[dict[str, object]] = [
-        {"record": copy.kept[0].id, "decision": "edit", "caption": evil, "reviewer": evil, "time_ms": 1},
-        {"record": copy.kept[1].id, "decision": "rename", "character": evil[:90], "reviewer": "b", "time_ms": 2},
+        {"record": first.id, "decision": "edit", "caption": evil, "reviewer": evil, "time_ms": 1},
+        {"record": second.id, "decision": "rename", "character": evil[:90], "reviewer": "b", "time_ms": 2},
     ]
     write_log(copy.path / "reviews.jsonl", log)
     hostile = picchu.open_dataset(copy.path)
@@ -193,16 +197,17 @@ def test_a_report_is_decided_on_and_comes_back(
     assert copy.merge_reviews(patch) == (), "the same patch twice changes nothing"
     again = picchu.open_dataset(copy.path)
     assert [again[record.id].review for record in (first, second)] == [
-        picchu.Review(reviewers=("director",)),
-        picchu.Review(rejected="no reason given", reviewers=("director",)),
+        Review(reviewers=("director",)),
+        Review(rejected="no reason given", reviewers=("director",)),
     ]
     assert again.stats().images == training(copy)
 
 
 def test_reviewers_who_disagree_are_shown(copy: picchu.Dataset, browser: Browser, tmp_path: Path) -> None:
     ident = copy.kept[0].id
-    ann: dict[str, object] = {"record": ident, "decision": "accept", "reviewer": "ann", "time_ms": 1}
-    bob: dict[str, object] = {"record": ident, "decision": "reject", "reason": "no", "reviewer": "bob", "time_ms": 2}
+    said: dict[str, object] = {"record": ident, "time_ms": 1}
+    ann = {**said, "decision": "accept", "reviewer": "ann"}
+    bob = {**said, "decision": "reject", "reason": "no", "reviewer": "bob", "time_ms": 2}
     logs = [write_log(tmp_path / f"{log['reviewer']}.jsonl", [log]) for log in (ann, bob)]
     assert copy.merge_reviews(*logs) == (ident,)
     with picchu.open_dataset(copy.path).review() as review:
