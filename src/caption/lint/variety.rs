@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 use super::{LintRules, names::Word};
@@ -112,46 +112,59 @@ fn joined(words: &[Word]) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Likeness {
     least: f64,
-    sets: Vec<Vec<String>>,
+    /// Numbers of the words that were seen.
+    numbers: HashMap<String, u32>,
+    /// The words of each caption as ordered numbers.
+    sets: Vec<Vec<u32>>,
+    /// The sets that `leading` knows: of equal ones the earliest is enough.
+    known: HashSet<Vec<u32>>,
     /// Captions by each of their leading words, in an order that puts rare words first.
-    leading: HashMap<String, Vec<usize>>,
+    leading: HashMap<u32, Vec<usize>>,
 }
 
 impl Likeness {
     pub(super) fn new(least: f64) -> Self {
-        Self { least, sets: Vec::new(), leading: HashMap::new() }
+        Self {
+            least,
+            numbers: HashMap::new(),
+            sets: Vec::new(),
+            known: HashSet::new(),
+            leading: HashMap::new(),
+        }
     }
 
     /// The words of a caption, each once, long ones first: those are the rarest. Names stand for themselves.
-    fn set(words: &[Word]) -> Vec<String> {
-        let mut set: Vec<String> =
-            words.iter().map(|w| w.name.clone().unwrap_or_else(|| w.text.clone())).collect();
+    fn set(words: &[Word]) -> Vec<&str> {
+        let mut set: Vec<&str> = words.iter().map(|w| w.name.as_deref().unwrap_or(&w.text)).collect();
         set.sort_unstable_by(|a, b| (Reverse(a.len()), a).cmp(&(Reverse(b.len()), b)));
         set.dedup();
         set
     }
 
     /// Two sets whose Jaccard index is `least` share one of so many leading words.
-    fn leading(&self, set: &[String]) -> usize {
-        set.len() - (self.least * set.len() as f64).ceil() as usize + 1
+    fn leading(&self, set: &[&str]) -> usize {
+        (set.len() - (self.least * set.len() as f64).ceil() as usize + 1).min(set.len())
     }
 
     /// The most similar caption added before, with the Jaccard index of the words, if it reaches the threshold. Of
     /// equally similar ones the earliest.
     pub(super) fn nearest(&self, words: &[Word]) -> Option<(usize, f64)> {
         let set = Self::set(words);
-        let mut candidates: Vec<usize> = set
+        let number = |word: &&str| self.numbers.get(*word).copied();
+        let mut candidates: Vec<usize> = set[..self.leading(&set)]
             .iter()
-            .take(self.leading(&set).min(set.len()))
-            .filter_map(|word| self.leading.get(word))
+            .filter_map(|word| self.leading.get(&number(word)?))
             .flatten()
             .copied()
             .collect();
         candidates.sort_unstable();
         candidates.dedup();
+        // Words without a number are in no other caption.
+        let mut seen: Vec<u32> = set.iter().filter_map(number).collect();
+        seen.sort_unstable();
         let mut best: Option<(usize, f64)> = None;
         for at in candidates {
-            let similarity = jaccard(&set, &self.sets[at]);
+            let similarity = jaccard(&seen, &self.sets[at], set.len());
             if similarity >= self.least && best.is_none_or(|(_, s)| similarity > s) {
                 best = Some((at, similarity));
             }
@@ -161,22 +174,40 @@ impl Likeness {
 
     pub(super) fn add(&mut self, words: &[Word]) {
         let set = Self::set(words);
-        for word in set.iter().take(self.leading(&set).min(set.len())) {
-            self.leading.entry(word.clone()).or_default().push(self.sets.len());
+        let leading = self.leading(&set);
+        let mut numbers = Vec::with_capacity(set.len());
+        for word in set {
+            let next = self.numbers.len() as u32;
+            numbers.push(*self.numbers.entry(word.to_owned()).or_insert(next));
         }
-        self.sets.push(set);
+        let mut ordered = numbers.clone();
+        ordered.sort_unstable();
+        if self.known.insert(ordered.clone()) {
+            for &number in &numbers[..leading] {
+                self.leading.entry(number).or_default().push(self.sets.len());
+            }
+        }
+        self.sets.push(ordered);
     }
 }
 
-/// Common over all elements of two sets in the same order; empty sets have nothing in common.
-fn jaccard(a: &[String], b: &[String]) -> f64 {
-    let common = a.iter().filter(|word| b.contains(word)).count();
-    let all = a.len() + b.len() - common;
+/// Common over all elements of two ordered sets, the first of which has `size` elements with those that the second
+/// cannot have; empty sets have nothing in common.
+fn jaccard(a: &[u32], b: &[u32], size: usize) -> f64 {
+    let (mut i, mut j, mut common) = (0, 0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        common += usize::from(x == y);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    let all = size + b.len() - common;
     if all == 0 { 0.0 } else { common as f64 / all as f64 }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::{super::names::in_words, *};
@@ -219,13 +250,14 @@ mod tests {
             least in 0.3..1.0f64,
         ) {
             let mut fast = Likeness::new(least);
-            let mut sets: Vec<Vec<String>> = Vec::new();
+            let mut sets: Vec<BTreeSet<String>> = Vec::new();
             for caption in captions {
                 let words = words(&caption.join(" "));
-                let set = Likeness::set(&words);
+                let set: BTreeSet<String> = Likeness::set(&words).into_iter().map(str::to_owned).collect();
                 let mut slow: Option<(usize, f64)> = None;
                 for (at, other) in sets.iter().enumerate() {
-                    let similarity = jaccard(&set, other);
+                    let all = set.union(other).count();
+                    let similarity = if all == 0 { 0.0 } else { set.intersection(other).count() as f64 / all as f64 };
                     if similarity >= least && slow.is_none_or(|(_, s)| similarity > s) {
                         slow = Some((at, similarity));
                     }
