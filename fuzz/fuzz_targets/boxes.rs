@@ -3,9 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use picchu::error;
 
-// The decoding itself, which is no part of the public interface.
+// The decoding itself, which is no part of the public interface, and what it refers to.
+mod error {
+    pub(crate) use picchu::{Error, ErrorKind, Result};
+}
 #[path = "../../src/local/onnx/boxes.rs"]
 mod boxes;
 
