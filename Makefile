@@ -15,7 +15,7 @@ demo: ## The main job on the project's own film
 
 test: test-rust test-python ## Every test, Rust and Python
 
-test-rust: $(VENV)/moto $(VENV)/onnxruntime ## Rust tests
+test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime ## Rust tests
 	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
 test-python: $(VENV)/ready ## The wheel, built and tested in its own environment
@@ -31,8 +31,8 @@ $(VENV)/ready:
 	touch $@
 
 # A service that others wrote, for the tests of datasets on S3. They say so where it is missing.
-$(VENV)/moto: $(VENV)/ready
-	-$(BIN)/pip install --quiet "moto[s3,server]>=5"
+$(VENV)/moto-5.2.5: $(VENV)/ready
+	-$(BIN)/pip install --quiet "moto[s3,server]>=5.2.5"
 	touch $@
 
 # The folder of the ONNX Runtime library that the tests of models run with; empty where it cannot be had.

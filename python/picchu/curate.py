@@ -79,8 +79,8 @@ class Advice:
     """Something that a character's images lack.
 
     Attributes:
-        view: ``"close"``, ``"medium"``, ``"wide"``; ``"left"``, ``"middle"``, ``"right"``; ``"dark"``,
-            ``"lit"``, ``"bright"``; ``"alone"``, ``"together"``.
+        view: Size ``"close"``, ``"medium"``, ``"wide"``; place ``"left"``, ``"middle"``, ``"right"``; light
+            ``"dark"``, ``"lit"``, ``"bright"``; company ``"alone"``, ``"together"``.
         images: How many images show it.
         more: Ids of candidates that show it and are not among the images, best first, from different shots.
     """

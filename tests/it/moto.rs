@@ -1,4 +1,5 @@
-//! An S3 service that others wrote: `moto`, where it is installed (`make test` does).
+//! An S3 service that others wrote: `moto` 5.2.5 or later, where it is installed (`make test` does). Some earlier ones name the
+//! root of an answer otherwise than S3.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -29,7 +30,7 @@ impl Moto {
                 .ok()
         });
         let Some(child) = child else {
-            println!("skipped: moto_server is not installed; pip install 'moto[s3,server]'");
+            println!("skipped: moto_server is not installed; pip install 'moto[s3,server]>=5.2.5'");
             return None;
         };
         let moto = Self { child, address: format!("http://127.0.0.1:{port}") };

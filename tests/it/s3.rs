@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use picchu::{
     ErrorKind, Store,
     aws::{Encryption, S3Store},
@@ -132,18 +131,15 @@ async fn the_suite_of_stores_on_a_service_that_others_wrote() {
     let context = moto.context();
     moto.create_bucket("bucket").await;
     let store = S3Store::new("s3://bucket/films/映画", &context).unwrap();
-    // Small objects alone: moto names the root of a finished multipart upload's answer otherwise than S3 does.
-    store.put(&key("b/one"), Bytes::from_static(b"1"), PutMode::CreateOnly).await.unwrap();
-    store.put(&key("a"), Bytes::from_static(b"2"), PutMode::Overwrite).await.unwrap();
-    let taken = store.put(&key("b/one"), Bytes::from_static(b"3"), PutMode::CreateOnly).await.unwrap_err();
-    assert_eq!(taken.kind(), ErrorKind::AlreadyExists, "{taken}");
-    assert_eq!(store.get(&key("b/one")).await.unwrap(), "1");
-    let listed: Vec<String> =
-        store.list(None).map(|object| object.unwrap().key.as_str().to_owned()).collect().await;
-    assert_eq!(listed, ["a", "b/one"]);
-    store.delete(&key("a")).await.unwrap();
-    assert_eq!(store.get(&key("a")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    conformance::store(&store).await;
     let missing = S3Store::new("s3://no-such-bucket/film", &context).unwrap();
     let error = missing.put(&key("a"), Bytes::new(), PutMode::Overwrite).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    // In parts: what stood there before is not replaced.
+    let body = Bytes::from(vec![3_u8; 9 << 20]);
+    store.put(&key("big"), body.clone(), PutMode::CreateOnly).await.unwrap();
+    let taken =
+        store.put(&key("big"), Bytes::from(vec![4_u8; 9 << 20]), PutMode::CreateOnly).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists, "{taken}");
+    assert_eq!(store.get(&key("big")).await.unwrap(), body);
 }

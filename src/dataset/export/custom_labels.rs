@@ -383,7 +383,7 @@ async fn film_of<'a>(
     fingerprint: &str,
 ) -> Result<Option<&'a Arc<dyn FrameSource>>> {
     for film in films {
-        if film.fingerprint().await? == fingerprint {
+        if film.is_film(fingerprint).await? {
             return Ok(Some(film));
         }
     }
