@@ -222,7 +222,7 @@ impl VideoFile {
     /// The sampled frames, one at a time, in presentation order. The decoder waits while nobody asks.
     ///
     /// # Errors
-    /// As for [`describe`](Self::describe), now or from the iterator. An error with a [`gap`](Error::gap) stands for
+    /// As for [`describe`](Self::describe), now or from the iterator. An error with a [`gap`](crate::Error::gap) stands for
     /// a stretch that cannot be decoded, and frames may follow it; any other error is the last item.
     pub fn read(&self, sampling: &Sampling) -> Result<Frames> {
         let mut arguments = self.arguments(sampling.max_side);
