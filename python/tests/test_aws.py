@@ -114,6 +114,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         monkeypatch.setenv(name, value)
     yield service
     server.shutdown()
+    server.server_close()
 
 
 def test_a_cast_is_enrolled_once_and_cleaned_away(service: Service, cast_path: Path, tmp_path: Path) -> None:
