@@ -179,7 +179,11 @@ function draw() {
   for (let place = first; place < last; place++) wanted.add(shown[place]);
   if (shown.length) wanted.add(shown[at]);
   for (const [number, cell] of cells) {
-    if (!wanted.has(number)) { cell.remove(); cells.delete(number); }
+    if (wanted.has(number)) continue;
+    // A picture that is still on its way would hold up what is asked next.
+    cell.querySelector('img')?.removeAttribute('src');
+    cell.remove();
+    cells.delete(number);
   }
   for (let place = first; place < last; place++) put(place, across, row);
   if (shown.length && (at < first || at >= last)) put(at, across, row);
