@@ -21,7 +21,7 @@ impl Moto {
     pub(crate) async fn start() -> Option<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/moto_server");
-        let child = ["moto_server", own].into_iter().find_map(|program| {
+        let child = [own, "moto_server"].into_iter().find_map(|program| {
             Command::new(program)
                 .args(["-H", "127.0.0.1", "-p", &port.to_string()])
                 .stdout(Stdio::null())
