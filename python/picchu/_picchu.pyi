@@ -19,6 +19,7 @@ __all__ = [
     "Frames",
     "Index",
     "Join",
+    "ReviewPage",
     "__version__",
     "add_reference",
     "calibrate",
