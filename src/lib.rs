@@ -72,6 +72,12 @@ pub use types::{Cast, Character};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Milliseconds since 1970-01-01 UTC: when somebody decided or something was created. Never part of what a run makes.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Runs work that computes or blocks away from the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -1,10 +1,6 @@
 //! What was created and bills, written down before it is created, so that it can be removed after any crash.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -84,7 +80,7 @@ impl Entry {
             id: id.into(),
             region: region.into(),
             happened: Happened::Creating,
-            time_ms: now_ms(),
+            time_ms: crate::now_ms(),
             usd_per_hour: None,
             details: BTreeMap::new(),
         }
@@ -93,12 +89,8 @@ impl Entry {
     /// The same resource, to which something happened now.
     #[must_use]
     pub fn now(&self, happened: Happened) -> Self {
-        Self { happened, time_ms: now_ms(), ..self.clone() }
+        Self { happened, time_ms: crate::now_ms(), ..self.clone() }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// The ledger of a dataset or of a folder: `ledger.jsonl`. One process writes it at a time.
