@@ -1,6 +1,6 @@
 //! `picchu lint`: what the captions of a dataset look like as a whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use picchu::{Cast, Error, ErrorKind, Result, caption::LintRules, config::Access, dataset::Dataset};
@@ -20,14 +20,18 @@ pub(crate) struct Lint {
     pub(crate) json: bool,
 }
 
+/// What captions are held against: the rules for a cast, where there is one.
+pub(crate) fn rules(cast: Option<&Path>) -> Result<LintRules> {
+    Ok(match cast {
+        Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
+        None => LintRules::default(),
+    })
+}
+
 impl Lint {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let dataset = Dataset::open(access.store(&self.dataset)?).await?;
-        let rules = match &self.cast {
-            Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
-            None => LintRules::default(),
-        };
-        let report = dataset.lint(&rules);
+        let report = dataset.lint(&rules(self.cast.as_deref())?);
         if self.json {
             println!("{}", crate::output::to_json(&report)?);
         } else {

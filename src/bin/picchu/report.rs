@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use picchu::{
-    Cast, Result,
-    caption::LintRules,
+    Result,
     config::Access,
     dataset::Dataset,
     store::{PutMode, write_file},
 };
+
+use crate::lint::rules;
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {
@@ -33,10 +34,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let dataset = Dataset::open(access.store(&self.dataset)?).await?;
-        let rules = match &self.cast {
-            Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
-            None => LintRules::default(),
-        };
+        let rules = rules(self.cast.as_deref())?;
         let page = dataset.report(&rules, self.side).await?;
         write_file(&self.html, page.as_bytes(), PutMode::Overwrite)?;
         if self.json {

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use picchu::{
-    Cast, Error, Result,
-    caption::LintRules,
+    Error, Result,
     config::Access,
     dataset::{Dataset, from_jsonl},
     local::review::{ReviewOptions, ReviewServer},
     types::Review as Decided,
 };
 
-use crate::output::to_json;
+use crate::{lint::rules, output::to_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Review {
@@ -44,10 +43,7 @@ impl Review {
         if !self.merge.is_empty() {
             return self.merge(&dataset).await;
         }
-        let rules = match &self.cast {
-            Some(cast) => LintRules::for_cast(&Cast::load(cast)?),
-            None => LintRules::default(),
-        };
+        let rules = rules(self.cast.as_deref())?;
         let film = self.film.as_deref().map(|film| access.film(film)).transpose()?;
         let options = ReviewOptions { reviewer: self.reviewer.clone(), film, rules, port: self.port };
         let server = ReviewServer::start(dataset, options).await?;
