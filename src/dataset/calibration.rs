@@ -127,13 +127,18 @@ impl Set<'_> {
 }
 
 impl Dataset {
+    /// The deduper that chose its images, where it is known.
+    pub(super) fn selected_by(&self) -> Option<CosineDeduper> {
+        CosineDeduper::known_as(&self.header().selection.deduper)
+    }
+
     /// Says what each threshold would do, from the stored embeddings: nothing is decoded, embedded or changed.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a threshold out of range, an answer about records that are
     /// not there, or a dataset without named candidates.
     pub async fn calibrate(&self, options: &CalibrateOptions) -> Result<ThresholdReport> {
-        let selected_by = CosineDeduper::known_as(&self.header().selection.deduper);
+        let selected_by = self.selected_by();
         let default_cut = selected_by.as_ref().and_then(CosineDeduper::min_similarity).unwrap_or(0.94);
         let keep = options.keep.or(selected_by.map(|d| d.kept())).unwrap_or_default();
         let vectors = self.embeddings().await?;

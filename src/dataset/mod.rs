@@ -29,7 +29,7 @@ mod stats;
 mod validate;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -57,7 +57,7 @@ use crate::{
     caption::{self, LintReport, LintRules},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     review::{Conflict, Judgement, merge_logs},
-    store::{Key, PutMode, Store, get_opt},
+    store::{Key, PutMode, Store, get_opt, lock},
     types::{Embeddings, Outcome, Record, Review},
 };
 
@@ -76,6 +76,8 @@ pub struct Dataset {
     store: Arc<dyn Store>,
     header: Header,
     records: Arc<[Record]>,
+    /// Places of the records by id.
+    places: Arc<HashMap<String, usize>>,
     reviews: Arc<[Review]>,
     judgements: Arc<BTreeMap<String, Judgement>>,
     /// Records that people gave another name or image.
@@ -120,7 +122,7 @@ impl Dataset {
 
     /// The record with this id.
     pub fn get(&self, id: &str) -> Option<&Record> {
-        self.records.iter().find(|r| r.id == id)
+        self.places.get(id).map(|&place| &self.records[place])
     }
 
     /// What people decided about a record, if somebody did.
@@ -175,29 +177,36 @@ impl Dataset {
     /// [`NotFound`](ErrorKind::NotFound) for a decision about a record that there is not, and when the log cannot be
     /// written.
     pub async fn decide(&self, reviews: &[Review]) -> Result<Self> {
-        if let Some(lost) = reviews.iter().find(|review| self.get(&review.record).is_none()) {
-            let message = format!("{RECORDS} has no record {:?}", lost.record);
-            return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
-        }
+        self.know_all(reviews)?;
         let mut log = self.read_log().await?;
         log.extend_from_slice(reviews);
         self.put_log(log).await
     }
 
-    /// Merges logs of people who reviewed copies of the dataset into its own.
+    /// Merges logs of people who reviewed copies of the dataset into its own. The dataset is locked meanwhile.
     ///
     /// # Errors
-    /// As [`decide`](Self::decide).
+    /// As [`decide`](Self::decide), and [`AlreadyExists`](ErrorKind::AlreadyExists) while a review or a run is at work
+    /// on the dataset.
     pub async fn merge_reviews(&self, logs: &[Vec<Review>]) -> Result<(Self, Vec<Conflict>)> {
-        let strangers = logs.iter().flatten().find(|review| self.get(&review.record).is_none());
-        if let Some(lost) = strangers {
-            let message = format!("a log decides about {:?}, which is not in this dataset", lost.record);
-            return Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review));
-        }
+        self.know_all(logs.iter().flatten())?;
+        let lease = lock(&self.store).await.at(Stage::Review)?;
         let mut all = vec![self.read_log().await?];
         all.extend_from_slice(logs);
         let merged = merge_logs(&all);
-        Ok((self.put_log(merged.reviews).await?, merged.conflicts))
+        let dataset = self.put_log(merged.reviews).await?;
+        lease.release().await.at(Stage::Review)?;
+        Ok((dataset, merged.conflicts))
+    }
+
+    fn know_all<'a>(&self, reviews: impl IntoIterator<Item = &'a Review>) -> Result<()> {
+        match reviews.into_iter().find(|review| self.get(&review.record).is_none()) {
+            None => Ok(()),
+            Some(lost) => {
+                let message = format!("{RECORDS} has no record {:?}", lost.record);
+                Err(Error::new(ErrorKind::NotFound, message).at(Stage::Review))
+            }
+        }
     }
 
     async fn read_log(&self) -> Result<Vec<Review>> {
@@ -228,9 +237,6 @@ impl Dataset {
     /// Judges the captions of the [training images](Self::training_images) by `rules`, to which the dataset's own
     /// names are added.
     pub fn lint(&self, rules: &LintRules) -> LintReport {
-        let mut rules = rules.clone();
-        let named = self.records.iter().filter_map(|r| self.corrected(r).character()).map(str::to_owned);
-        rules.know(named.collect::<BTreeSet<_>>());
         let items: Vec<caption::Item> = self
             .training_images()
             .map(|image| caption::Item {
@@ -239,7 +245,15 @@ impl Dataset {
                 subjects: image.record.subjects.iter().map(|s| s.character.clone()).collect(),
             })
             .collect();
-        caption::report(&rules, &items)
+        caption::report(&self.knowing(rules), &items)
+    }
+
+    /// The rules with everybody who is named in the dataset.
+    pub(crate) fn knowing(&self, rules: &LintRules) -> LintRules {
+        let mut rules = rules.clone();
+        let named = self.records.iter().filter_map(|r| self.corrected(r).character()).map(str::to_owned);
+        rules.know(named.collect::<BTreeSet<_>>());
+        rules
     }
 
     /// The bytes of a record's image file.

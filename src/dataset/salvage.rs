@@ -55,10 +55,13 @@ impl Dataset {
                     None
                 }
             });
+            // Of an id that is there twice, which is told above, the first counts.
+            let places = records.iter().enumerate().rev().map(|(place, r)| (r.id.clone(), place)).collect();
             let mut dataset = Self {
                 store,
                 header,
                 records: records.into(),
+                places: Arc::new(places),
                 reviews: Arc::default(),
                 judgements: Arc::default(),
                 corrected: Arc::default(),

@@ -249,6 +249,9 @@ async fn two_reviews_of_one_dataset_exclude_each_other() {
     let server = serve(dataset.clone()).await;
     let error = ReviewServer::start(dataset.clone(), ReviewOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+    let late = vec![said(&kept(&dataset)[0], 1, Decision::Accept)];
+    let error = dataset.merge_reviews(&[late]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
     server.stop.send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(10), server.done).await.unwrap().unwrap().unwrap();
     ReviewServer::start(dataset, ReviewOptions::default()).await.unwrap();

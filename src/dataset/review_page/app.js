@@ -65,7 +65,10 @@ function embedded(data) {
     for (const line of lines) {
       record.judgement = { ...(record.judgement || {}), rejected: null };
       if (line.decision === 'reject') record.judgement.rejected = line.reason;
-      if (line.decision === 'edit') record.judgement.caption = record.caption = line.caption;
+      if (line.decision === 'edit') {
+        record.judgement.caption = record.caption = line.caption;
+        record.lint = [];
+      }
       if (line.decision === 'rename') record.judgement.character = record.character = line.character;
       record.reviewed = true;
     }
@@ -311,9 +314,9 @@ function take(answer) {
   for (const record of answer.records) {
     const number = byId.get(record.id);
     const before = view.records[number];
-    // Only a look at the whole dataset knows these.
+    // Only a look at the whole dataset knows whether people agree, and how captions repeat each other.
     record.conflict = before.conflict;
-    if (!answer.linted && record.caption === before.caption) record.lint = before.lint;
+    if (record.caption === before.caption && record.character === before.character) record.lint = before.lint;
     view.records[number] = record;
     if (record.character && !view.characters.includes(record.character)) {
       view.characters.push(record.character);

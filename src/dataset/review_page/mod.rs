@@ -35,7 +35,7 @@ pub(crate) struct View {
     pub(crate) film: String,
     /// Every name that is known, in order.
     pub(crate) characters: BTreeSet<String>,
-    /// The threshold of the dataset, where it is known.
+    /// The threshold by which the images were chosen, where it is known.
     pub(crate) min_similarity: Option<f64>,
     /// Who decides, where decisions are kept at once.
     pub(crate) reviewer: Option<String>,
@@ -119,7 +119,7 @@ impl View {
         Self {
             film: dataset.header().film.info.name.clone(),
             characters: known.chain(found).collect(),
-            min_similarity: dataset.header().default_min_similarity,
+            min_similarity: dataset.selected_by().and_then(|deduper| deduper.min_similarity()),
             reviewer: None,
             frames: false,
             records,

@@ -100,14 +100,12 @@ struct Shown {
 #[derive(Serialize)]
 struct Changed {
     records: Vec<Item>,
-    /// The captions were judged anew.
-    linted: bool,
     undoable: usize,
 }
 
 impl From<(Vec<Item>, usize)> for Changed {
     fn from((records, undoable): (Vec<Item>, usize)) -> Self {
-        Self { records, linted: true, undoable }
+        Self { records, undoable }
     }
 }
 
@@ -187,7 +185,7 @@ async fn lint(
     body: std::result::Result<Json<Written>, JsonRejection>,
 ) -> Answer<Faults> {
     let written = body?.0;
-    Ok(Json(Faults { faults: desk.lint(&written.record, Some(&written.caption))? }))
+    Ok(Json(Faults { faults: desk.lint(&written.record, &written.caption)? }))
 }
 
 async fn recut(

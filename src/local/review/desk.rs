@@ -1,6 +1,9 @@
 //! What the page works on: the dataset as it stands, its log, its film.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use bytes::Bytes;
 use image::RgbImage;
@@ -106,8 +109,7 @@ impl Desk {
         }
         // Never before an earlier decision: what one moment decided is taken back together.
         let last = dataset.reviews().iter().map(|review| review.time_ms).max().unwrap_or(0);
-        let time_ms = now_ms().max(last + 1);
-        let records: Vec<String> = decisions.iter().map(|(record, _)| record.clone()).collect();
+        let time_ms = crate::now_ms().max(last + 1);
         let reviews: Vec<Review> = decisions
             .into_iter()
             .map(|(record, decision)| Review { record, decision, reviewer: self.reviewer().into(), time_ms })
@@ -115,28 +117,31 @@ impl Desk {
         self.lease.check().at(Stage::Review)?;
         let dataset = if reviews.is_empty() { dataset } else { dataset.decide(&reviews).await? };
         *self.dataset.write().unwrap_or_else(PoisonError::into_inner) = dataset.clone();
-        let mut items: Vec<Item> = Vec::new();
-        for (number, id) in records.iter().enumerate() {
-            if let (Some(record), false) = (dataset.get(id), records[..number].contains(id)) {
-                items.push(Item::of(&dataset, record).linted(self.lint(id, None)?));
-            }
-        }
+        let linter = self.linter(&dataset);
+        let mut told = HashSet::new();
+        let items = reviews
+            .iter()
+            .filter(|review| told.insert(review.record.as_str()))
+            .filter_map(|review| dataset.get(&review.record))
+            .map(|record| {
+                let counts = dataset.training_image(record).map(|image| image.caption);
+                let lint = counts.map(|text| faults(&linter, dataset.corrected(record), text));
+                Item::of(&dataset, record).linted(lint.unwrap_or_default())
+            })
+            .collect();
         Ok((items, standing(dataset.reviews(), self.reviewer()).len()))
     }
 
-    /// What is wrong with a caption of a record: one that is being written, or the one that counts.
-    pub(super) fn lint(&self, id: &str, caption: Option<&str>) -> Result<Vec<String>> {
+    /// Judges one caption by itself.
+    fn linter(&self, dataset: &Dataset) -> Linter {
+        Linter::new(dataset.knowing(&self.options.rules), 1)
+    }
+
+    /// What is wrong with a caption that is being written for a record.
+    pub(super) fn lint(&self, id: &str, caption: &str) -> Result<Vec<String>> {
         let dataset = self.dataset();
-        let raw = dataset.get(id).ok_or_else(|| unknown(id))?;
-        let record = dataset.corrected(raw);
-        let counts = dataset.training_image(raw).map(|image| image.caption);
-        let Some(text) = caption.or(counts) else { return Ok(Vec::new()) };
-        let names: Vec<&str> = record.subjects.iter().map(|subject| subject.character.as_str()).collect();
-        let mut rules = self.options.rules.clone();
-        rules.know(
-            dataset.records().iter().filter_map(|r| dataset.corrected(r).character()).map(str::to_owned),
-        );
-        Ok(Linter::new(rules, 1).check(text, &names).into_iter().map(|fault| fault.message).collect())
+        let record = dataset.get(id).ok_or_else(|| unknown(id))?;
+        Ok(faults(&self.linter(&dataset), dataset.corrected(record), caption))
     }
 
     /// Cuts a record's image anew from its frame. The window is widened where trainers ask for more.
@@ -261,18 +266,17 @@ fn check(decision: &Decision) -> Result<()> {
     Ok(())
 }
 
+fn faults(linter: &Linter, record: &Record, caption: &str) -> Vec<String> {
+    let names: Vec<&str> = record.subjects.iter().map(|subject| subject.character.as_str()).collect();
+    linter.check(caption, &names).into_iter().map(|fault| fault.message).collect()
+}
+
 fn unknown(id: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("the dataset has no record {id:?}")).at(Stage::Review)
 }
 
 async fn jpeg(image: RgbImage, side: u32) -> Result<Bytes> {
     crate::blocking(move || small(&image, side).map(Bytes::from)).await.at(Stage::Review)
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
