@@ -18,6 +18,7 @@ use futures::stream::BoxStream;
 #[cfg(any(feature = "aws-s3", feature = "http"))]
 pub(crate) use pinned::{FetchOnce, Part, Pinned, Version};
 pub use range::{BytesReader, FileReader, RangeReader};
+#[cfg(feature = "video")]
 pub(crate) use range::{open_file, read_exactly, whole_fingerprint};
 pub use sample::{sample, sample_analysed};
 #[cfg(any(feature = "video", feature = "aws-s3", feature = "http"))]

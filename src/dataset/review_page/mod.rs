@@ -109,9 +109,8 @@ impl View {
             .records()
             .iter()
             .map(|record| Item {
-                lint: lint.remove(&record.id).unwrap_or_default(),
                 conflict: conflicts.contains(&record.id),
-                ..Item::of(dataset, record)
+                ..Item::of(dataset, record, lint.remove(&record.id).unwrap_or_default())
             })
             .collect();
         let known = rules.cast.iter().map(|look| look.name.clone());
@@ -128,8 +127,8 @@ impl View {
 }
 
 impl Item {
-    /// A record without what only the whole dataset can tell.
-    pub(crate) fn of(dataset: &Dataset, raw: &Record) -> Self {
+    /// A record, with what is wrong with its caption; whether people agree about it is told elsewhere.
+    pub(crate) fn of(dataset: &Dataset, raw: &Record, lint: Vec<String>) -> Self {
         let record = dataset.corrected(raw);
         let judgement = dataset.judgement(&raw.id).cloned();
         let written = judgement.as_ref().and_then(|j| j.caption.clone());
@@ -167,21 +166,17 @@ impl Item {
             caption: written.or_else(|| raw.caption.as_ref().map(|c| c.text.clone())),
             subjects: record.subjects.iter().map(|s| s.character.clone()).collect(),
             covered_by,
-            lint: Vec::new(),
+            lint,
             training: dataset.training_image(raw).is_some(),
             reviewed: judgement.as_ref().is_some_and(by_person),
             conflict: false,
             judgement,
         }
     }
-
-    /// With what is wrong with its caption.
-    pub(crate) fn linted(self, lint: Vec<String>) -> Self {
-        Self { lint, ..self }
-    }
 }
 
 /// The page as it is served: it asks for its style, its script and its data.
+#[cfg(feature = "review")]
 pub(crate) fn served() -> String {
     fill("<link rel=\"stylesheet\" href=\"style.css\">", "", "<script src=\"app.js\"></script>")
 }

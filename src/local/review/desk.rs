@@ -126,7 +126,7 @@ impl Desk {
             .map(|record| {
                 let counts = dataset.training_image(record).map(|image| image.caption);
                 let lint = counts.map(|text| faults(&linter, dataset.corrected(record), text));
-                Item::of(&dataset, record).linted(lint.unwrap_or_default())
+                Item::of(&dataset, record, lint.unwrap_or_default())
             })
             .collect();
         Ok((items, standing(dataset.reviews(), self.reviewer()).len()))
