@@ -22,6 +22,7 @@ __all__ = [
     "ReviewPage",
     "__version__",
     "add_reference",
+    "batch",
     "calibrate",
     "check_crop",
     "check_sampling",
@@ -203,6 +204,16 @@ def add_reference(
 def suggest_cast(film: _Path, out: _Path, groups: int, frames: int, pictures: int) -> Path: ...
 def export_custom_labels(
     dataset: _Path, films: Sequence[_Path], out: _Path, uri: str | None = None, unreviewed: bool = False
+) -> str: ...
+def batch(
+    dataset: _Path,
+    model: str,
+    cast: str | None,
+    s3: _Path,
+    role: str,
+    timeout_hours: int,
+    submit: bool,
+    max_usd: float | None = None,
 ) -> str: ...
 def enrol(cast: str, collection: str, users: bool, ledger: _Path) -> tuple[str, float]: ...
 def delete_collection(collection: str, ledger: _Path | None = None) -> None: ...

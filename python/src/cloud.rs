@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use picchu::{
     Cast, Error, Result,
     aws::AwsSettings,
-    config::{CastService, Cleaner, open_store},
+    config::{Access, BatchPlace, BatchQuestions, CastService, Cleaner, Shared, open_batch, open_store},
     train::Ledger,
 };
 use pyo3::prelude::*;
@@ -32,6 +32,37 @@ pub(crate) fn enrol(
         let service = CastService::open(&AwsSettings::default(), collection).await?;
         let enrolment = service.enrol(&cast, users, &Ledger::new(open_store(&ledger)?)).await?;
         Ok((json(&enrolment)?, service.usage().usd))
+    })
+}
+
+/// Reads what batch jobs about a dataset have finished, submits what is open where that is wanted, and tells how far it is,
+/// as JSON. The model is given as JSON: an embedder, or a captioner with its cast.
+#[pyfunction]
+#[pyo3(signature = (dataset, model, cast, s3, role, timeout_hours, submit, max_usd=None))]
+// One argument of the function in Python is one here.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn batch(
+    py: Python<'_>,
+    dataset: PathBuf,
+    model: &str,
+    cast: Option<&str>,
+    s3: PathBuf,
+    role: String,
+    timeout_hours: u32,
+    submit: bool,
+    max_usd: Option<f64>,
+) -> PyResult<String> {
+    fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+        serde_json::from_str(text).map_err(|e| Error::invalid(format!("an option is not understood: {e}")))
+    }
+    wait(py, async {
+        let (questions, cast) = match cast {
+            Some(cast) => (BatchQuestions::Captions(read(model)?), read(cast)?),
+            None => (BatchQuestions::Embeddings(read(model)?), Cast::default()),
+        };
+        let place = BatchPlace { s3, role_arn: role, timeout_hours };
+        let batch = open_batch(&dataset, &questions, &place, &Access::default(), Shared::new(cast)).await?;
+        json(&if submit { batch.submit(max_usd).await? } else { batch.look().await? })
     })
 }
 

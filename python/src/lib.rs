@@ -26,7 +26,7 @@ mod _picchu {
     #[pymodule_export]
     use super::cast::{add_reference, suggest_cast};
     #[pymodule_export]
-    use super::cloud::{delete_collection, enrol, resources};
+    use super::cloud::{batch, delete_collection, enrol, resources};
     #[pymodule_export]
     use super::curate::{export, export_custom_labels, lineage, merge, recut, split, stats, validate};
     #[pymodule_export]

@@ -9,9 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import picchu
+from fake_s3 import FakeS3
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -23,6 +26,7 @@ class Service:
         self.faces: list[str] = []
         self.exists = False
         self.calls: list[str] = []
+        self.batch_state = "InProgress"
 
     def answer(self, operation: str, request: dict[str, Any]) -> Answer:
         self.calls.append(operation)
@@ -49,6 +53,8 @@ class Service:
                 },
             ),
         }
+        if operation == "/model-invocation-job":
+            return 200, {"jobArn": f"arn:aws:bedrock:us-east-1:1:model-invocation-job/{'a' * 12}"}
         return answers[operation](request)
 
     def describe(self, _: dict[str, Any]) -> Answer:
@@ -89,10 +95,15 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            operation = self.headers["x-amz-target"].rsplit(".", 1)[1]
-            status, answer = service.answer(operation, request)
-            body = json.dumps(answer).encode()
-            self.send_response(status)
+            target = self.headers.get("x-amz-target", f".{self.path}")
+            self.send(service.answer(target.rsplit(".", 1)[1], request))
+
+        def do_GET(self) -> None:
+            self.send((200, {"status": service.batch_state, "totalRecordCount": 110}))
+
+        def send(self, answer: Answer) -> None:
+            body = json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -164,3 +175,57 @@ def test_plans_with_the_service_are_values(film_path: Path, cast_path: Path) -> 
         return picchu.film(film_path).detect(picchu.aws.Rekognition(cast_path, collection=collection))
 
     assert len({plan("a"), plan("a"), plan("b")}) == 2
+
+
+def test_embeddings_come_by_a_batch_job(
+    service: Service, cast_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "film"
+    film.mkdir()
+    noise = np.random.default_rng(7)
+    for n in range(110):
+        pixels = noise.integers(0, 256, (3, 4, 3), np.uint8)
+        Image.fromarray(pixels).resize((320, 240)).save(film / f"{n:03}.png")
+    picchu.aws.enrol(cast_path, collection="my-film", ledger=tmp_path)
+    plan = picchu.film(film).detect(picchu.aws.Rekognition(cast_path, collection="my-film"))
+    dataset = plan.dedupe().caption().run(tmp_path / "dataset", progress=False)
+    titan = picchu.aws.TitanEmbedder(dimensions=256)
+    with FakeS3() as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.address)
+
+        def ask(submit: bool = False, max_usd: float | None = None) -> picchu.aws.BatchProgress:
+            role = "arn:aws:iam::123456789012:role/Batch"
+            return picchu.aws.batch(
+                dataset, titan, s3="s3://bucket/jobs", role=role, submit=submit, max_usd=max_usd
+            )
+
+        looked = ask()
+        assert looked.can_submit
+        assert looked.open == looked.questions == len(dataset)
+        assert looked.estimated_usd == pytest.approx(0.00003 * looked.open)
+        with pytest.raises(picchu.QuotaExceeded, match="nothing was submitted"):
+            ask(submit=True, max_usd=0.001)
+        assert not s3.objects
+        (job,) = ask(submit=True).jobs
+        assert job.state == "Submitted"
+        assert ask(submit=True).under_way == looked.open
+        assert service.calls.count("/model-invocation-job") == 1
+
+        (key,) = [key for key in s3.objects if key.endswith("records.jsonl")]
+        ids = [json.loads(line)["recordId"] for line in s3.objects[key].splitlines()]
+        answers = [
+            {"recordId": name, "modelOutput": {"embedding": noise.normal(size=256).tolist()}} for name in ids
+        ]
+        out = key.replace("/input/", "/output/abc/") + ".out"
+        s3.objects[out] = "\n".join(json.dumps(answer) for answer in answers).encode()
+        service.batch_state = "Completed"
+        done = ask()
+        assert (done.answered, done.open, dict(done.failed)) == (looked.open, 0, {})
+    again = plan.dedupe(embedder=titan).caption().run(tmp_path / "dataset", progress=False)
+    assert not any("invoke" in call for call in service.calls), "a run finds all of them"
+    assert again.embeddings.shape[1] == 256
+
+
+def test_captions_in_batches_need_the_cast(tmp_path: Path) -> None:
+    with pytest.raises(picchu.ConfigError, match="need the cast"):
+        picchu.aws.batch(tmp_path, picchu.aws.NovaCaptioner(), s3="s3://bucket/jobs", role="arn")

@@ -87,10 +87,14 @@ mod open {
         BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice, Captioner, Embedder, Result, Shared,
     };
     use crate::{
-        aws::bedrock::{Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota, TitanEmbedder},
+        aws::bedrock::{
+            BatchModel, Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota, TitanEmbedder,
+        },
         caption::{CaptionPrompt, VisionCaptioner},
         layers::Cached,
     };
+
+    const DIMENSIONS: usize = 1024;
 
     async fn bedrock(
         shared: &Shared,
@@ -110,23 +114,48 @@ mod open {
             which: BedrockEmbedder,
             shared: &Shared,
         ) -> Result<Arc<dyn Embedder>> {
-            let (dimensions, rate) = (self.dimensions.unwrap_or(1024), self.requests_a_minute);
             let embedder: Arc<dyn Embedder> = match which {
-                BedrockEmbedder::Titan => {
-                    let bedrock = bedrock(shared, TitanEmbedder::MODEL, rate, None).await?;
-                    Arc::new(TitanEmbedder::new(bedrock, dimensions)?)
-                }
-                BedrockEmbedder::Nova => {
-                    let bedrock = bedrock(shared, NovaEmbedder::MODEL, rate, None).await?;
-                    Arc::new(NovaEmbedder::new(bedrock, dimensions)?)
-                }
+                BedrockEmbedder::Titan => Arc::new(self.titan(shared).await?),
+                BedrockEmbedder::Nova => Arc::new(self.nova(shared).await?),
             };
             Ok(Arc::new(Cached::new(embedder, Arc::clone(&shared.cache))))
+        }
+
+        /// The same model, for batch jobs.
+        pub(in super::super) async fn batch(
+            &self,
+            which: BedrockEmbedder,
+            shared: &Shared,
+        ) -> Result<Arc<dyn BatchModel>> {
+            Ok(match which {
+                BedrockEmbedder::Titan => Arc::new(self.titan(shared).await?),
+                BedrockEmbedder::Nova => Arc::new(self.nova(shared).await?),
+            })
+        }
+
+        async fn titan(&self, shared: &Shared) -> Result<TitanEmbedder> {
+            let bedrock = bedrock(shared, TitanEmbedder::MODEL, self.requests_a_minute, None).await?;
+            TitanEmbedder::new(bedrock, self.dimensions.unwrap_or(DIMENSIONS))
+        }
+
+        async fn nova(&self, shared: &Shared) -> Result<NovaEmbedder> {
+            let bedrock = bedrock(shared, NovaEmbedder::MODEL, self.requests_a_minute, None).await?;
+            NovaEmbedder::new(bedrock, self.dimensions.unwrap_or(DIMENSIONS))
         }
     }
 
     impl BedrockCaptionerChoice {
         pub(in super::super) async fn open(&self, shared: &Shared) -> Result<Arc<dyn Captioner>> {
+            let captioner: Arc<dyn Captioner> = Arc::new(self.captioner(shared).await?);
+            Ok(Arc::new(Cached::new(captioner, Arc::clone(&shared.cache))))
+        }
+
+        /// The same captioner, for batch jobs.
+        pub(in super::super) async fn batch(&self, shared: &Shared) -> Result<Arc<dyn BatchModel>> {
+            Ok(Arc::new(self.captioner(shared).await?))
+        }
+
+        async fn captioner(&self, shared: &Shared) -> Result<VisionCaptioner<ConverseModel>> {
             let model = self.model.as_deref().unwrap_or(ConverseModel::NOVA_PRO);
             let usual = ConverseSettings::default();
             let settings = ConverseSettings {
@@ -136,8 +165,7 @@ mod open {
             };
             let bedrock = bedrock(shared, model, self.requests_a_minute, self.tokens_a_minute).await?;
             let prompt = CaptionPrompt::new(&shared.cast).instructions(&self.instructions);
-            let captioner = VisionCaptioner::new(ConverseModel::new(bedrock, settings)?, prompt);
-            Ok(Arc::new(Cached::new(Arc::new(captioner), Arc::clone(&shared.cache))))
+            Ok(VisionCaptioner::new(ConverseModel::new(bedrock, settings)?, prompt))
         }
     }
 }

@@ -106,6 +106,10 @@ impl Cleaner {
             ResourceKind::FaceCollection => {
                 FaceCollection::new(&context, &entry.id, Arc::default())?.exists().await
             }
+            #[cfg(feature = "aws-bedrock")]
+            ResourceKind::BatchJob => crate::aws::bedrock::is_at_work(&context, entry).await,
+            #[cfg(not(feature = "aws-bedrock"))]
+            kind => Err(unknown(kind)),
         }
     }
 
@@ -122,6 +126,10 @@ impl Cleaner {
             ResourceKind::FaceCollection => {
                 FaceCollection::new(&context, &entry.id, Arc::default())?.delete(None).await?;
             }
+            #[cfg(feature = "aws-bedrock")]
+            ResourceKind::BatchJob => crate::aws::bedrock::stop_job(&context, entry).await?,
+            #[cfg(not(feature = "aws-bedrock"))]
+            kind => return Err(unknown(kind)),
         }
         self.ledger.note(&entry.now(Happened::Ended)).await
     }
@@ -130,4 +138,12 @@ impl Cleaner {
     async fn context(&self, entry: &Entry) -> Result<AwsContext> {
         AwsContext::from_env(&AwsSettings { region: Some(entry.region.clone()), ..self.aws.clone() }).await
     }
+}
+
+#[cfg(not(feature = "aws-bedrock"))]
+fn unknown(kind: ResourceKind) -> crate::Error {
+    crate::Error::new(
+        crate::ErrorKind::Unsupported,
+        format!("this build knows nothing of a {}; enable the feature \"aws-bedrock\"", kind.as_str()),
+    )
 }

@@ -1,6 +1,8 @@
 //! From settings to a pipeline: the only place that knows which implementations there are.
 
 mod access;
+#[cfg(feature = "aws-bedrock")]
+mod batch;
 mod bedrock;
 #[cfg(feature = "aws-rekognition")]
 mod cloud;
@@ -16,6 +18,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "aws-bedrock")]
+pub use self::batch::{BatchPlace, BatchQuestions, open_batch};
 #[cfg(feature = "aws-rekognition")]
 pub use self::cloud::{CastService, Cleaner, Resource};
 pub use self::{
@@ -190,13 +194,8 @@ impl Config {
     /// # Errors
     /// For a wrong cast or price table.
     pub fn shared(&self) -> Result<Shared> {
-        let mut prices = PriceTable::built_in();
-        if let Some(path) = &self.prices {
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the prices", path, e))?;
-            prices = prices.with(PriceTable::from_toml(&text)?);
-        }
         let mut shared = Shared::new(Cast::load(&self.cast)?);
-        shared.meter = Arc::new(Meter::new(prices));
+        shared.meter = Arc::new(Meter::new(price_table(self.prices.as_deref())?));
         if let Some(usd) = self.max_usd {
             shared = shared.budget(usd)?;
         }
@@ -206,6 +205,16 @@ impl Config {
         }
         Ok(shared)
     }
+}
+
+/// The built-in prices, with a file's over them, entry by entry.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) for a file that cannot be read; as [`PriceTable::from_toml`].
+pub fn price_table(file: Option<&Path>) -> Result<PriceTable> {
+    let Some(path) = file else { return Ok(PriceTable::built_in()) };
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the prices", path, e))?;
+    Ok(PriceTable::built_in().with(PriceTable::from_toml(&text)?))
 }
 
 /// The cast's pictures, as the palette detector takes them.

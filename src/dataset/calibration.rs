@@ -21,6 +21,13 @@ const STEPS: u32 = 60;
 /// Halvings in the search for a wanted number.
 const HALVINGS: u32 = 24;
 
+impl Point {
+    /// Whether no lower threshold is tried: even fewer images may be had below it.
+    pub fn is_lowest(&self) -> bool {
+        self.min_similarity <= LOWEST
+    }
+}
+
 /// What to find out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

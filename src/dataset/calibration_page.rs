@@ -42,7 +42,8 @@ pub(super) fn page(film: &str, report: &ThresholdReport, pictures: &BTreeMap<Str
                 }
                 @if let Some(wanted) = &report.wanted {
                     p { "Closest to the wanted number: " strong { (wanted.kept) " images" } " at "
-                        code { (format!("{:.4}", wanted.min_similarity)) } "." }
+                        code { (format!("{:.4}", wanted.min_similarity)) }
+                        @if wanted.is_lowest() { ", the lowest threshold that is tried" } "." }
                 }
                 @if let Some(fit) = &report.fitted {
                     p { "By your " (fit.answers) " answers: " code { (format!("{:.4}", fit.min_similarity)) }

@@ -1,14 +1,15 @@
 //! Nothing is asked, and paid for, twice: answers kept by the hash of the whole request.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::TryStreamExt;
 use image::RgbImage;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -46,7 +47,8 @@ impl Cache {
     /// # Errors
     /// Those of `ask`, which are not stored, and the store's.
     pub async fn bytes(&self, key: CacheKey, ask: impl Future<Output = Result<Bytes>>) -> Result<Bytes> {
-        let (hash, place) = key.place()?;
+        let hash = key.hash();
+        let place = place(&hash)?;
         if let Some(answer) = get_opt(&*self.store, &place).await? {
             return Ok(answer);
         }
@@ -70,7 +72,7 @@ impl Cache {
         key: CacheKey,
         ask: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let (_, place) = key.clone().place()?;
+        let place = place(&key.clone().hash())?;
         let body = self
             .bytes(key, async {
                 let body = serde_json::to_vec(&ask.await?)
@@ -80,6 +82,18 @@ impl Cache {
             .await?;
         serde_json::from_slice(&body)
             .map_err(|e| Error::invalid(format!("{} is broken ({e}); delete it", self.store.uri(&place))))
+    }
+
+    /// The hashes of all stored answers.
+    pub(crate) async fn known(&self) -> Result<HashSet<String>> {
+        let folder = Key::new(FOLDER)?;
+        let keys = self.store.list(Some(&folder)).map_ok(|object| object.key.as_str().replace('/', ""));
+        keys.map_ok(|key| key[FOLDER.len()..].to_owned()).try_collect().await
+    }
+
+    /// Stores an answer that came another way.
+    pub(crate) async fn keep(&self, hash: &str, answer: Bytes) -> Result<()> {
+        self.store.put(&place(hash)?, answer, PutMode::Overwrite).await
     }
 
     fn turn(&self, hash: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -126,12 +140,34 @@ impl CacheKey {
         self.part(picture.width().to_le_bytes()).part(picture.as_raw())
     }
 
-    fn place(self) -> Result<(String, Key)> {
-        let hash = crate::source::sha256_string(self.0);
-        let hash = hash.trim_start_matches("sha256:").to_owned();
-        let key = Key::new(format!("cache/{}/{}", &hash[..2], &hash[2..]))?;
-        Ok((hash, key))
+    /// The key of the embedding of a picture.
+    pub(crate) fn of_embedding(info: &ProviderInfo, picture: &RgbImage) -> Self {
+        Self::new(info).picture(picture).part("embedding")
     }
+
+    /// The key of a caption.
+    pub(crate) fn of_caption(info: &ProviderInfo, request: &CaptionRequest) -> Result<Self> {
+        let CaptionRequest { record, crop, subjects, attempt, refusal } = request;
+        let words = serde_json::to_vec(&(record, subjects, attempt, refusal))
+            .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+        Ok(Self::new(info).picture(&crop.image).part(words))
+    }
+
+    /// The hash in 64 hexadecimal digits.
+    pub(crate) fn hash(self) -> String {
+        crate::source::sha256_string(self.0)["sha256:".len()..].to_owned()
+    }
+}
+
+const FOLDER: &str = "cache";
+
+fn place(hash: &str) -> Result<Key> {
+    Key::new(format!("{FOLDER}/{}/{}", &hash[..2], &hash[2..]))
+}
+
+/// A unit row as it is stored.
+pub(crate) fn row_bytes(row: ArrayView1<'_, f32>) -> Bytes {
+    row.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 /// An implementation whose answers are kept in a [`Cache`].
@@ -148,12 +184,6 @@ impl<T: ?Sized> Cached<T> {
     }
 }
 
-/// Hashing a picture takes milliseconds: not on an async thread.
-async fn picture_key(info: ProviderInfo, picture: &Arc<RgbImage>) -> Result<CacheKey> {
-    let picture = Arc::clone(picture);
-    crate::blocking(move || Ok(CacheKey::new(&info).picture(&picture))).await
-}
-
 #[async_trait]
 impl<T: CharacterDetector + ?Sized> CharacterDetector for Cached<T> {
     forward!(detector);
@@ -162,7 +192,9 @@ impl<T: CharacterDetector + ?Sized> CharacterDetector for Cached<T> {
         // Each frame has its own key, whatever else is in its batch.
         // All are waited for, also when one fails: the others are paid, and kept.
         futures::future::join_all(frames.iter().map(|frame| async move {
-            let key = picture_key(self.info(), &frame.image).await?;
+            // Hashing a picture takes milliseconds: not on an async thread.
+            let (info, picture) = (self.info(), Arc::clone(&frame.image));
+            let key = crate::blocking(move || Ok(CacheKey::new(&info).picture(&picture))).await?;
             self.cache
                 .json(key, async {
                     let mut answers = self.inner.detect(std::slice::from_ref(frame)).await?;
@@ -189,10 +221,11 @@ impl<T: Embedder + ?Sized> Embedder for Cached<T> {
         let dimensions = self.dimensions();
         // All are waited for, also when one fails: the others are paid, and kept.
         let rows: Vec<Vec<f32>> = futures::future::join_all(crops.iter().map(|crop| async move {
-            let key = picture_key(self.info(), &crop.image).await?.part("embedding");
+            let (info, picture) = (self.info(), Arc::clone(&crop.image));
+            let key = crate::blocking(move || Ok(CacheKey::of_embedding(&info, &picture))).await?;
             let ask = async {
                 let rows = self.inner.embed(std::slice::from_ref(crop)).await?;
-                Ok(rows.view().iter().flat_map(|v| v.to_le_bytes()).collect())
+                Ok(row_bytes(rows.view().row(0)))
             };
             let body = self.cache.bytes(key, ask).await?;
             let (values, rest) = body.as_chunks::<4>();
@@ -219,10 +252,8 @@ impl<T: Captioner + ?Sized> Captioner for Cached<T> {
 
     /// A kept caption tells what it cost when it was made.
     async fn caption(&self, request: &CaptionRequest) -> Result<Caption> {
-        let CaptionRequest { record, crop, subjects, attempt, refusal } = request;
-        let words = serde_json::to_vec(&(record, subjects, attempt, refusal))
-            .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
-        let key = picture_key(self.info(), &crop.image).await?.part(words);
+        let (info, asked) = (self.info(), request.clone());
+        let key = crate::blocking(move || CacheKey::of_caption(&info, &asked)).await?;
         self.cache.json(key, self.inner.caption(request)).await
     }
 }
@@ -267,7 +298,7 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_together() {
-        let hash = |key: CacheKey| key.place().unwrap().0;
+        let hash = CacheKey::hash;
         assert_ne!(hash(key("ab").part("c")), hash(key("a").part("bc")));
         let tall = RgbImage::new(1, 4);
         let wide = RgbImage::new(4, 1);

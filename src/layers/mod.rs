@@ -25,6 +25,8 @@ mod limit;
 mod meter;
 mod retry;
 
+#[cfg(feature = "aws-bedrock")]
+pub(crate) use self::cache::row_bytes;
 pub use self::{
     cache::{Cache, CacheKey, Cached},
     limit::{Limited, Limiter, Limits, Rate},

@@ -20,7 +20,7 @@ use crate::{
     dataset::decode_image,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::Key,
-    types::{Asked, Caption, CaptionRequest, Crop, Fault, LintRule, NoCaption, Outcome, Record, Usage},
+    types::{Asked, Caption, CaptionRequest, Fault, LintRule, NoCaption, Outcome, Record, Usage},
 };
 
 /// Records of one window.
@@ -178,19 +178,13 @@ async fn request(
     attempt: u32,
     refusal: Option<String>,
 ) -> Result<CaptionRequest> {
-    let Some(crop) = &record.crop else {
-        return Err(Error::internal(format!("record {} is kept without an image", record.id)));
-    };
-    let body = job.store.get(&Key::new(crop.image.as_str())?).await.at(Stage::Caption)?;
+    let lost = || Error::internal(format!("record {} is kept without an image", record.id));
+    let key = Key::new(record.crop.as_ref().ok_or_else(lost)?.image.as_str())?;
+    let body = job.store.get(&key).await.at(Stage::Caption)?;
     let id = record.id.clone();
     let image = crate::blocking(move || decode_image(&body, &id)).await?;
-    Ok(CaptionRequest {
-        record: record.id.clone(),
-        crop: Crop { rect: crop.rect, scale: crop.scale, image: image.into() },
-        subjects: record.subjects.clone(),
-        attempt,
-        refusal,
-    })
+    let first = CaptionRequest::first(record, image).ok_or_else(lost)?;
+    Ok(CaptionRequest { attempt, refusal, ..first })
 }
 
 /// Accepts an answer, gives the record up, or asks anew.

@@ -22,6 +22,8 @@ pub enum ResourceKind {
     CustomLabelsVersion,
     /// A Rekognition collection; its faces bill by the month until it is deleted.
     FaceCollection,
+    /// A job of batch inference; what it has answered is paid, and it ends by itself.
+    BatchJob,
 }
 
 impl ResourceKind {
@@ -30,6 +32,7 @@ impl ResourceKind {
         match self {
             Self::CustomLabelsVersion => "running Custom Labels version",
             Self::FaceCollection => "face collection",
+            Self::BatchJob => "batch inference job",
         }
     }
 

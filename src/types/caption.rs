@@ -1,8 +1,9 @@
 //! Words for a crop.
 
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{BoundingBox, Crop, ProviderInfo, Usage};
+use super::{BoundingBox, Crop, ProviderInfo, Record, Usage};
 
 /// What a captioner is asked: the picture, who is in it, and how to vary.
 #[derive(Clone, Debug)]
@@ -17,6 +18,20 @@ pub struct CaptionRequest {
     pub attempt: u32,
     /// Why the last wording was refused, if it was.
     pub refusal: Option<String>,
+}
+
+impl CaptionRequest {
+    /// The first question about a record whose image was read.
+    pub(crate) fn first(record: &Record, image: RgbImage) -> Option<Self> {
+        let crop = record.crop.as_ref()?;
+        Some(Self {
+            record: record.id.clone(),
+            crop: Crop { rect: crop.rect, scale: crop.scale, image: image.into() },
+            subjects: record.subjects.clone(),
+            attempt: 0,
+            refusal: None,
+        })
+    }
 }
 
 /// A named character in a crop.

@@ -13,7 +13,7 @@ use image::{Rgb, RgbImage};
 use picchu::{
     Captioner, Cast, Character, Embedder, ErrorKind, Pipeline, Store,
     aws::bedrock::{
-        BatchJob, BatchRecord, BatchSettings, Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota,
+        BatchJobs, BatchRecord, BatchSettings, Bedrock, ConverseModel, ConverseSettings, NovaEmbedder, Quota,
         TitanEmbedder,
     },
     caption::{Answer as Caption, CaptionPrompt, LintRules, Prompt, Tone, VisionCaptioner},
@@ -407,7 +407,14 @@ async fn a_thousand_captions_within_the_quota() {
 
 /// Answers for a picture, as varied as a model's; some bad.
 fn varied(request: &Recorded, _: usize) -> Answer {
-    let body = request.json();
+    match varied_caption(&request.json()) {
+        Ok(caption) => tool(&caption),
+        Err(text) => words(&text),
+    }
+}
+
+/// What is said of a picture, whichever way the question comes; as the error, what is no good caption.
+pub(crate) fn varied_caption(body: &Value) -> Result<String, String> {
     let content = &body["messages"][0]["content"];
     let seed = content[0]["image"]["source"]["bytes"]
         .as_str()
@@ -424,9 +431,9 @@ fn varied(request: &Recorded, _: usize) -> Answer {
     let light =
         pick(&["at dusk", "in hard noon light", "under grey clouds", "by lantern", "as snow falls"], 17);
     match seed % 6 {
-        0 if !again => words("This image shows an animated character."),
-        1 if !again => words("Mayu walks in a red scarf."),
-        _ => tool(&format!("Mayu {verb} {thing} {light}, scene {}.", seed % 1000)),
+        0 if !again => Err("This image shows an animated character.".into()),
+        1 if !again => Err("Mayu walks in a red scarf.".into()),
+        _ => Ok(format!("Mayu {verb} {thing} {light}, scene {}.", seed % 1000)),
     }
 }
 
@@ -541,10 +548,8 @@ async fn a_batch_is_submitted_once_and_read_back_by_id() {
         timeout_hours: 24,
     };
     let context = aws.context();
-    let submit = |records: Vec<BatchRecord>| {
-        let (context, store, folder, settings) = (&context, Arc::clone(&store), &folder, &settings);
-        async move { BatchJob::submit(context, store, folder, &records, settings).await }
-    };
+    let batch = BatchJobs::new(&context, Arc::clone(&store), folder, settings).unwrap();
+    let submit = async |records: Vec<BatchRecord>| batch.submit(&records).await;
     assert_eq!(submit(records[..99].to_vec()).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert!(submit([&records[..], &records[..1]].concat()).await.unwrap_err().message().contains("twice"));
 
@@ -598,4 +603,11 @@ async fn a_batch_is_submitted_once_and_read_back_by_id() {
     assert_eq!(outcome.failed["r-119"], "no answer came back");
     assert_eq!(outcome.failed.len(), 2);
     assert_eq!(jobs.lock().unwrap().values().copied().collect::<Vec<_>>(), [1]);
+
+    // Once the outcome is taken, equal requests are another job.
+    assert_eq!(batch.open().await.unwrap().len(), 1);
+    again.taken(0.1).await.unwrap();
+    assert!(batch.open().await.unwrap().is_empty());
+    submit(records).await.unwrap();
+    assert_eq!(jobs.lock().unwrap().len(), 2, "with a token of its own");
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+#[cfg(all(feature = "aws-bedrock", feature = "aws-s3", feature = "cli"))]
+mod batch;
 #[cfg(feature = "aws-bedrock")]
 mod bedrock;
 mod build_command;

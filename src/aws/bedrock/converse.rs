@@ -80,6 +80,14 @@ impl ConverseModel {
         Ok(Self { bedrock, settings })
     }
 
+    pub(super) fn id(&self) -> &str {
+        self.bedrock.model()
+    }
+
+    pub(super) fn price_of(&self, usage: &Usage) -> Option<f64> {
+        self.bedrock.price(usage)
+    }
+
     /// Tokens that a picture counts for, about.
     fn picture_tokens(&self) -> u64 {
         if self.bedrock.model().contains("nova-2-lite") { 230 } else { 1_300 }

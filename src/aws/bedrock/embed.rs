@@ -45,6 +45,10 @@ impl TitanEmbedder {
         Ok(Self { bedrock, dimensions })
     }
 
+    pub(super) fn bedrock(&self) -> &Bedrock {
+        &self.bedrock
+    }
+
     /// The body of a request for a picture in JPEG.
     pub fn body(jpeg: &[u8], dimensions: usize) -> Value {
         json!({
@@ -88,6 +92,10 @@ impl NovaEmbedder {
     pub fn new(bedrock: Bedrock, dimensions: usize) -> Result<Self> {
         one_of(dimensions, &[256, 384, 1024, 3072], "Nova Multimodal Embeddings")?;
         Ok(Self { bedrock, dimensions })
+    }
+
+    pub(super) fn bedrock(&self) -> &Bedrock {
+        &self.bedrock
     }
 
     /// The body of a request for a picture in JPEG.

@@ -61,7 +61,8 @@ impl Calibrate {
         }
         println!("At {:.4}: {} of {} candidates stay", report.min_similarity, report.kept, report.candidates);
         if let Some(wanted) = &report.wanted {
-            println!("{} images at --min-similarity {:.4}", wanted.kept, wanted.min_similarity);
+            let lowest = if wanted.is_lowest() { ", the lowest that is tried" } else { "" };
+            println!("{} images at --min-similarity {:.4}{lowest}", wanted.kept, wanted.min_similarity);
         }
         match &report.fitted {
             Some(fit) => println!(

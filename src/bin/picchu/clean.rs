@@ -1,18 +1,15 @@
 //! `picchu clean`: what was created in the cloud, what it costs, and its end.
 
-use std::{
-    io::{BufRead, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use picchu::{
-    Error, ErrorKind, Result,
+    Result,
     config::{Access, Cleaner},
     train::Ledger,
 };
 
-use crate::output::to_json;
+use crate::output::{ask, to_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Clean {
@@ -51,7 +48,7 @@ impl Clean {
             let price = match entry.usd_per_hour {
                 Some(usd) => format!("{usd:.2} US dollars an hour"),
                 None if entry.kind.bills_by_the_hour() => "price an hour not known".into(),
-                None => "bills by what it holds".into(),
+                None => "bills by what it holds or does".into(),
             };
             println!("{} {} in {}: {state}; {price}", entry.kind.as_str(), entry.id, entry.region);
         }
@@ -64,7 +61,7 @@ impl Clean {
         if !self.json {
             println!("{hourly:.2} US dollars an hour in all, as far as prices are known");
         }
-        if !self.yes && (self.json || !ask()?) {
+        if !self.yes && (self.json || !ask("Remove all of this?")?) {
             return Ok(());
         }
         let mut failed = None;
@@ -83,19 +80,4 @@ impl Clean {
         }
         failed.map_or(Ok(()), Err)
     }
-}
-
-fn ask() -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "nobody is there to ask; give --yes to remove all of this",
-        ));
-    }
-    print!("Remove all of this? [y/N] ");
-    let fail = |e: std::io::Error| Error::internal(format!("cannot ask: {e}"));
-    std::io::stdout().flush().map_err(fail)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(fail)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
+#[cfg(feature = "aws-bedrock")]
+mod batch;
 mod build;
 mod calibrate;
 mod cast;
@@ -43,6 +45,9 @@ struct Cli {
 enum Command {
     /// Turn a film and a cast into a dataset of named, cropped, deduplicated, captioned characters.
     Build(Box<build::Build>),
+    /// Ask for a dataset's embeddings or captions in batch jobs of Amazon Bedrock, at half the price; then build finds them.
+    #[cfg(feature = "aws-bedrock")]
+    Batch(Box<batch::Batch>),
     /// Write what a trainer reads.
     Export(export::Export),
     /// Choose a threshold: what each would keep, and the pairs next to the cut as a page to look at.
@@ -115,6 +120,8 @@ fn main() -> ExitCode {
         Command::Split(command) => (command.json, run(command.run(&access))),
         Command::Stats(command) => (command.json, run(command.run(&access))),
         Command::Cast(command) => (command.json(), run(command.run(&access))),
+        #[cfg(feature = "aws-bedrock")]
+        Command::Batch(command) => (command.json, run(command.run(&access))),
         #[cfg(feature = "aws-rekognition")]
         Command::Clean(command) => (command.json, run(command.run(&access))),
         Command::Shots(command) => (command.json, run(command.run(&access))),

@@ -1,6 +1,11 @@
-//! What the commands print.
+//! What the commands print and ask.
 
 use picchu::{Error, Result};
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+use {
+    picchu::ErrorKind,
+    std::io::{BufRead, IsTerminal, Write},
+};
 
 /// A value as one line of JSON.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String> {
@@ -11,4 +16,18 @@ pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String> {
 pub(crate) fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Asks on the terminal whether to go on.
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+pub(crate) fn ask(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::new(ErrorKind::Config, "nobody is there to ask; give --yes to go on"));
+    }
+    print!("{question} [y/N] ");
+    let fail = |e: std::io::Error| Error::internal(format!("cannot ask: {e}"));
+    std::io::stdout().flush().map_err(fail)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(fail)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
