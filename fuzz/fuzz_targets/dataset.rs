@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
             let _ = dataset.stats();
             for record in dataset.records().iter().take(4) {
                 let _ = dataset.image_bytes(record).await;
-                let _ = dataset.lineage(&record.id).await.map(|lineage| lineage.to_string());
+                let _ = dataset.lineage(&record.id).map(|lineage| lineage.to_string());
             }
             if let Ok((mended, _)) = dataset.mend(&damage, 0).await {
                 assert_eq!(mended.records().len(), dataset.records().len());
