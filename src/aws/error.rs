@@ -115,8 +115,11 @@ fn classify(code: Option<&str>, status: Option<u16>, words: &str) -> (ErrorKind,
         | "RequestTimeTooSkewed" => (K::PermissionDenied, false),
         // A model that is retired answers 404, sometimes with words that sound like permissions. Neither is.
         "ResourceNotFound" if retired(words) => (K::Config, false),
-        "ResourceNotFound" | "NoSuchKey" | "NoSuchBucket" | "NotFound" => (K::NotFound, false),
+        "ResourceNotFound" | "NoSuchKey" | "NoSuchBucket" | "NoSuchEntity" | "NotFound" => {
+            (K::NotFound, false)
+        }
         "ResourceAlreadyExists"
+        | "EntityAlreadyExists"
         | "BucketAlreadyExists"
         | "BucketAlreadyOwnedByYou"
         | "PreconditionFailed" => (K::AlreadyExists, false),

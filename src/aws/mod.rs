@@ -4,6 +4,8 @@
 pub mod bedrock;
 mod context;
 mod error;
+#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+mod guard;
 #[cfg(feature = "aws-rekognition")]
 pub mod rekognition;
 #[cfg(feature = "aws-s3")]

@@ -5,11 +5,15 @@ mod access;
 mod batch;
 mod bedrock;
 #[cfg(feature = "aws-rekognition")]
-mod cloud;
+mod cast_service;
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+mod clean;
 mod onnx;
 mod openai;
 mod providers;
 mod sampling;
+#[cfg(feature = "aws-train")]
+mod training;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +25,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "aws-bedrock")]
 pub use self::batch::{BatchPlace, BatchQuestions, open_batch};
 #[cfg(feature = "aws-rekognition")]
-pub use self::cloud::{CastService, Cleaner, Resource};
+pub use self::cast_service::CastService;
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+pub use self::clean::{Cleaner, Resource};
+#[cfg(feature = "aws-train")]
+pub use self::training::{PreparedTraining, Standing, Training, standings, stands_in_the_way};
 pub use self::{
     access::Access,
     bedrock::{BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice},

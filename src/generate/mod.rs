@@ -1,6 +1,10 @@
 //! Drawing images with a model.
 
+mod storyboard;
+
 use async_trait::async_trait;
+
+pub use self::storyboard::{DrawnImage, DrawnPanel, Panel, Storyboard};
 
 use crate::{
     error::Result,

@@ -13,13 +13,19 @@ use crate::{
 /// The ledger's name in a dataset.
 pub const LEDGER: &str = "ledger.jsonl";
 
-/// What a resource is, which says how it is removed.
+/// What a resource is, which says how it is removed; in the order in which things are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResourceKind {
+    /// Throughput that serves a trained model; bills by the hour until it is deleted.
+    ProvisionedThroughput,
     /// A running version of a Rekognition Custom Labels model; bills by the hour until it is stopped.
     CustomLabelsVersion,
+    /// A training job and the model that it makes; the model bills by the month until it is deleted.
+    TrainingJob,
+    /// The role of training jobs, which costs nothing.
+    Role,
     /// A Rekognition collection; its faces bill by the month until it is deleted.
     FaceCollection,
     /// A job of batch inference; what it has answered is paid, and it ends by itself.
@@ -30,7 +36,10 @@ impl ResourceKind {
     /// The kind in words.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ProvisionedThroughput => "provisioned throughput",
             Self::CustomLabelsVersion => "running Custom Labels version",
+            Self::TrainingJob => "training job with its model",
+            Self::Role => "role of training jobs",
             Self::FaceCollection => "face collection",
             Self::BatchJob => "batch inference job",
         }
@@ -38,7 +47,7 @@ impl ResourceKind {
 
     /// Whether it bills for as long as it runs, used or not.
     pub fn bills_by_the_hour(self) -> bool {
-        matches!(self, Self::CustomLabelsVersion)
+        matches!(self, Self::ProvisionedThroughput | Self::CustomLabelsVersion)
     }
 }
 
@@ -149,6 +158,29 @@ impl Ledger {
                     .map_err(|e| Error::invalid(format!("line {} of {LEDGER} is broken: {e}", number + 1)))
             })
             .collect()
+    }
+
+    /// The line of an earlier run that was about to create the same, and never told whether it did; else the given one.
+    #[cfg(feature = "aws-train")]
+    pub(crate) async fn unfinished(&self, wanted: Entry) -> Result<Entry> {
+        let same = |e: &Entry| {
+            e.happened == Happened::Creating
+                && (e.kind, &e.region, &e.id) == (wanted.kind, &wanted.region, &wanted.id)
+        };
+        Ok(self.open().await?.into_iter().find(same).unwrap_or(wanted))
+    }
+
+    /// Notes that a resource exists, unless that is noted.
+    #[cfg(feature = "aws-train")]
+    pub(crate) async fn note_created(&self, entry: &Entry) -> Result<()> {
+        let noted = |e: &Entry| {
+            e.happened == Happened::Created
+                && (e.kind, &e.region, &e.id) == (entry.kind, &entry.region, &entry.id)
+        };
+        if self.open().await?.iter().any(noted) {
+            return Ok(());
+        }
+        self.note(&entry.now(Happened::Created)).await
     }
 
     /// The resources that exist, or may exist, by their last lines.

@@ -33,7 +33,8 @@ pub(crate) const SECRET: &str = "a-secret-that-must-show-nowhere";
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
-    /// The operation of `X-Amz-Target`; for services without it, the method and the path: `PUT /bucket/key`.
+    /// The operation of `X-Amz-Target`, or the `Action` of a form; for services without, the method and the path:
+    /// `PUT /bucket/key`.
     pub(crate) operation: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -43,6 +44,11 @@ impl Recorded {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{}: {e}", self.operation))
+    }
+
+    /// A field of a body that is a form, which is how IAM and STS are asked.
+    pub(crate) fn field(&self, name: &str) -> String {
+        form_field(&self.body, name).unwrap_or_else(|| panic!("{} has no {name}", self.operation))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -77,6 +83,22 @@ impl Answer {
             headers: vec![("x-amzn-errortype", code.to_owned()), ("x-amzn-requestid", "req-1".into())],
             body: json!({"__type": code, "message": message, "Message": message}).to_string().into(),
         }
+    }
+
+    /// An answer of IAM or STS: elements within the operation's result.
+    pub(crate) fn xml(operation: &str, result: &str) -> Self {
+        let body = format!(
+            "<{operation}Response><{operation}Result>{result}</{operation}Result></{operation}Response>"
+        );
+        Self::bytes(200, body)
+    }
+
+    /// An error of IAM or STS.
+    pub(crate) fn xml_error(status: u16, code: &str) -> Self {
+        Self::bytes(
+            status,
+            format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"),
+        )
     }
 
     pub(crate) fn throttled() -> Self {
@@ -161,17 +183,35 @@ impl Drop for FakeAws {
     }
 }
 
+fn form_field(body: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(body).ok().filter(|text| text.starts_with("Action="))?;
+    let value = text.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                u8::from_str_radix(&String::from_utf8(vec![rest.next()?, rest.next()?]).ok()?, 16).ok()?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let operation = match parts.headers.get("x-amz-target") {
-        Some(target) => target.to_str().unwrap().rsplit('.').next().unwrap().to_owned(),
-        None => format!("{} {}", parts.method, parts.uri.path()),
-    };
     let body = to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let operation = match (parts.headers.get("x-amz-target"), form_field(&body, "Action")) {
+        (Some(target), _) => target.to_str().unwrap().rsplit('.').next().unwrap().to_owned(),
+        (None, Some(action)) => action,
+        (None, None) => format!("{} {}", parts.method, parts.uri.path()),
+    };
     let recorded = Recorded { operation, headers: parts.headers, body };
     let earlier = {
         let mut requests = lock(&shared.requests);

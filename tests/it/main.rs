@@ -37,5 +37,7 @@ mod review;
 #[cfg(feature = "aws-s3")]
 mod s3;
 mod shots;
+#[cfg(feature = "aws-train")]
+mod train;
 #[cfg(feature = "video")]
 mod video;

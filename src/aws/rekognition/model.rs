@@ -9,7 +9,7 @@ use super::{
     calls::{Calls, Operation},
 };
 use crate::{
-    aws::AwsContext,
+    aws::{AwsContext, guard},
     error::{Error, ErrorKind, Result},
     layers::{Cache, Meter},
     train::{Entry, Happened, Ledger, ResourceKind},
@@ -20,8 +20,6 @@ use crate::{
 pub(super) const PROJECT: &str = "project";
 /// How long a version may take to start or to stop.
 const PATIENCE: Duration = Duration::from_mins(45);
-/// How long a guard that is dropped tries to stop its version; the ledger keeps what it could not.
-const LAST_TRY: Duration = Duration::from_secs(30);
 
 /// A version that this process started. It is stopped by [`stop`](Self::stop), and at the latest when this is dropped:
 /// also when a run fails, is cancelled, or panics. A process that is killed leaves a line in the ledger, by which
@@ -135,23 +133,11 @@ impl Drop for RunningModel {
         if !self.armed {
             return;
         }
-        let (context, ledger, entry) =
-            (self.context.with_own_connections(), self.ledger.clone(), self.entry.clone());
-        // The caller's runtime may be ending or blocked here: stopping gets a thread, a runtime and connections of its
-        // own, and is waited for, since it bills until it is done.
-        let stopping = std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-                return;
-            };
-            runtime.block_on(async {
-                let stop = async {
-                    stop_version(&context, &entry, Duration::from_millis(500)).await?;
-                    ledger.note(&entry.now(Happened::Ended)).await
-                };
-                let _ = tokio::time::timeout(LAST_TRY, stop).await;
-            });
+        let (ledger, entry) = (self.ledger.clone(), self.entry.clone());
+        guard::finish(&self.context, move |context| async move {
+            stop_version(&context, &entry, Duration::from_millis(500)).await?;
+            ledger.note(&entry.now(Happened::Ended)).await
         });
-        let _ = stopping.join();
     }
 }
 

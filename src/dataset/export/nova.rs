@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The manifest in an export's folder.
-const MANIFEST: &str = "train.jsonl";
+pub(crate) const MANIFEST: &str = "train.jsonl";
 /// The images in an export's folder, and below the address that the manifest names.
 const IMAGES: &str = "images";
 
@@ -162,9 +162,25 @@ pub fn read(body: &[u8]) -> Result<Vec<NovaLine>> {
     Ok(lines)
 }
 
+/// What the service would refuse about an image file.
+#[cfg(feature = "aws-train")]
+pub(crate) fn unfit(body: &[u8], name: &str) -> Option<String> {
+    let rules = rules();
+    let (width, height) = match super::dimensions(body, name) {
+        Ok(size) => size,
+        Err(e) => return Some(e.message().to_owned()),
+    };
+    let (shorter, longer) = (width.min(height), width.max(height));
+    let fits = shorter >= rules.side.0
+        && longer <= rules.side.1
+        && u64::from(width) * u64::from(height) <= rules.max_pixels
+        && longer as f32 <= rules.max_aspect * shorter as f32;
+    (!fits).then(|| format!("{width}×{height} pixels are outside what is trained with"))
+}
+
 /// Bedrock's pattern for addresses, and the file names that fine-tuning takes:
 /// letters, digits, `_`, `-`, `.` between slashes.
-fn check_uri(uri: &str) -> Result<()> {
+pub(crate) fn check_uri(uri: &str) -> Result<()> {
     let refuse = |why: &str| Err(Error::invalid(format!("{uri:?} cannot be used: {why}")));
     let Some(rest) = uri.strip_prefix("s3://") else {
         return refuse("an address must begin with s3://");

@@ -1,60 +1,21 @@
-//! What lives in the cloud beside a run: the enrolled cast, and the removal of what the ledger knows.
+//! The removal of what a ledger has open, wherever it lives.
 
-use std::sync::Arc;
+#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+use std::time::Duration;
 
 use serde::Serialize;
 
+#[cfg(feature = "aws-rekognition")]
+use crate::aws::rekognition::{FaceCollection, is_running, stop_version};
 use crate::{
-    aws::{
-        AwsContext, AwsSettings,
-        rekognition::{Enrolment, FaceCollection, is_running, stop_version},
-    },
-    error::Result,
-    layers::Meter,
+    aws::{AwsContext, AwsSettings},
+    error::{Error, ErrorKind, Result},
     train::{Entry, Happened, Ledger, ResourceKind},
-    types::{Cast, Usage},
 };
 
-/// Where the faces of a cast are kept.
-#[derive(Debug)]
-pub struct CastService {
-    collection: FaceCollection,
-    meter: Arc<Meter>,
-}
-
-impl CastService {
-    /// An Amazon Rekognition collection, which need not exist yet.
-    ///
-    /// # Errors
-    /// As [`AwsContext::from_env`], and for an id that is none.
-    pub async fn open(aws: &AwsSettings, collection: &str) -> Result<Self> {
-        let meter = Arc::<Meter>::default();
-        let context = AwsContext::from_env(aws).await?;
-        Ok(Self { collection: FaceCollection::new(&context, collection, Arc::clone(&meter))?, meter })
-    }
-
-    /// Enrols a cast, as [`FaceCollection::enrol`].
-    ///
-    /// # Errors
-    /// As [`FaceCollection::enrol`].
-    pub async fn enrol(&self, cast: &Cast, users: bool, ledger: &Ledger) -> Result<Enrolment> {
-        cast.check()?;
-        self.collection.enrol(cast, users, Some(ledger)).await
-    }
-
-    /// Deletes it with all faces.
-    ///
-    /// # Errors
-    /// As the service says.
-    pub async fn delete(&self, ledger: Option<&Ledger>) -> Result<()> {
-        self.collection.delete(ledger).await
-    }
-
-    /// What calls cost so far.
-    pub fn usage(&self) -> Usage {
-        self.meter.total()
-    }
-}
+/// How often something that is ending is looked at.
+#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+const POLL: Duration = Duration::from_secs(5);
 
 /// A resource that the ledger has open.
 #[derive(Clone, Debug, Serialize)]
@@ -102,13 +63,20 @@ impl Cleaner {
     async fn exists(&self, entry: &Entry) -> Result<bool> {
         let context = self.context(entry).await?;
         match entry.kind {
+            #[cfg(feature = "aws-rekognition")]
             ResourceKind::CustomLabelsVersion => is_running(&context, entry).await,
+            #[cfg(feature = "aws-rekognition")]
             ResourceKind::FaceCollection => {
-                FaceCollection::new(&context, &entry.id, Arc::default())?.exists().await
+                FaceCollection::new(&context, &entry.id, std::sync::Arc::default())?.exists().await
             }
             #[cfg(feature = "aws-bedrock")]
             ResourceKind::BatchJob => crate::aws::bedrock::is_at_work(&context, entry).await,
-            #[cfg(not(feature = "aws-bedrock"))]
+            #[cfg(feature = "aws-train")]
+            ResourceKind::ProvisionedThroughput | ResourceKind::TrainingJob | ResourceKind::Role => {
+                crate::aws::bedrock::resource_exists(&context, entry).await
+            }
+            // None is left where every feature is on.
+            #[allow(unreachable_patterns)]
             kind => Err(unknown(kind)),
         }
     }
@@ -120,15 +88,19 @@ impl Cleaner {
     pub async fn remove(&self, entry: &Entry) -> Result<()> {
         let context = self.context(entry).await?;
         match entry.kind {
-            ResourceKind::CustomLabelsVersion => {
-                stop_version(&context, entry, std::time::Duration::from_secs(5)).await?;
-            }
+            #[cfg(feature = "aws-rekognition")]
+            ResourceKind::CustomLabelsVersion => stop_version(&context, entry, POLL).await?,
+            #[cfg(feature = "aws-rekognition")]
             ResourceKind::FaceCollection => {
-                FaceCollection::new(&context, &entry.id, Arc::default())?.delete(None).await?;
+                FaceCollection::new(&context, &entry.id, std::sync::Arc::default())?.delete(None).await?;
             }
             #[cfg(feature = "aws-bedrock")]
             ResourceKind::BatchJob => crate::aws::bedrock::stop_job(&context, entry).await?,
-            #[cfg(not(feature = "aws-bedrock"))]
+            #[cfg(feature = "aws-train")]
+            ResourceKind::ProvisionedThroughput | ResourceKind::TrainingJob | ResourceKind::Role => {
+                crate::aws::bedrock::end_resource(&context, entry, POLL).await?;
+            }
+            #[allow(unreachable_patterns)]
             kind => return Err(unknown(kind)),
         }
         self.ledger.note(&entry.now(Happened::Ended)).await
@@ -140,10 +112,16 @@ impl Cleaner {
     }
 }
 
-#[cfg(not(feature = "aws-bedrock"))]
-fn unknown(kind: ResourceKind) -> crate::Error {
-    crate::Error::new(
-        crate::ErrorKind::Unsupported,
-        format!("this build knows nothing of a {}; enable the feature \"aws-bedrock\"", kind.as_str()),
+#[cfg_attr(
+    all(feature = "aws-rekognition", feature = "aws-train"),
+    allow(dead_code, reason = "these features know every kind")
+)]
+fn unknown(kind: ResourceKind) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "this build knows nothing of a {}; the features \"aws-rekognition\" and \"aws-train\" know all",
+            kind.as_str()
+        ),
     )
 }

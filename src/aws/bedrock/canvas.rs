@@ -1,0 +1,201 @@
+//! Images drawn by Amazon Nova Canvas, or by a model that was trained from it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_bedrockruntime::{Client, primitives::Blob};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures::{StreamExt, stream};
+use image::RgbImage;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    aws::{AwsContext, service_error},
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    generate::Generator,
+    source::picture_limits,
+    types::{GenerateRequest, Generated, ProviderInfo},
+};
+
+/// Drawing takes longer than other answers.
+const LONGEST_ANSWER: Duration = Duration::from_mins(5);
+/// Images drawn side by side.
+const AT_ONCE: usize = 4;
+/// The last seed.
+const LAST_SEED: u64 = 2_147_483_646;
+/// Pixels that an image stays below.
+const PIXELS: u64 = 4_194_304;
+
+/// What the model is told beyond the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CanvasSettings {
+    /// How closely the prompt is followed, 1.1 to 10.
+    pub cfg_scale: f32,
+    /// Whether the better, dearer quality is drawn.
+    pub premium: bool,
+}
+
+impl Default for CanvasSettings {
+    /// Closely, in the better quality: as storyboards of characters are drawn.
+    fn default() -> Self {
+        Self { cfg_scale: 8.0, premium: true }
+    }
+}
+
+/// Draws by Nova Canvas: a model's id, or the ARN of the throughput that serves a trained one.
+///
+/// Each image is one request with its own seed, so that it can be drawn again alone.
+#[derive(Clone, Debug)]
+pub struct CanvasGenerator {
+    client: Client,
+    model: String,
+    settings: CanvasSettings,
+}
+
+impl CanvasGenerator {
+    /// What is kept out of images where nobody says otherwise.
+    pub const NEGATIVE: &'static str =
+        "ugly, deformed, extra limbs, extra fingers, blurry, text, watermark, logo";
+
+    /// A generator by a model.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for settings out of range.
+    pub fn new(context: &AwsContext, model: impl Into<String>, settings: CanvasSettings) -> Result<Self> {
+        if !(1.1..=10.0).contains(&settings.cfg_scale) {
+            return Err(Error::invalid(format!("cfg_scale is {}; it must be 1.1 to 10", settings.cfg_scale))
+                .at(Stage::Generate));
+        }
+        let timeouts = match context.sdk().timeout_config() {
+            Some(usual) => usual.to_builder(),
+            None => aws_smithy_types::timeout::TimeoutConfig::builder(),
+        };
+        let timeouts = timeouts
+            .read_timeout(LONGEST_ANSWER)
+            .operation_attempt_timeout(LONGEST_ANSWER + Duration::from_secs(20));
+        let sdk = context.sdk().to_builder().timeout_config(timeouts.build()).build();
+        Ok(Self { client: Client::new(&sdk), model: model.into(), settings })
+    }
+
+    /// The body of the request for one image.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what the model does not take.
+    pub fn body(&self, request: &GenerateRequest) -> Result<Value> {
+        check(request)?;
+        let negative = request.negative_prompt.as_deref().unwrap_or(Self::NEGATIVE);
+        let mut words = json!({"text": request.prompt});
+        // An empty text is refused; leaving it out is not.
+        if !negative.is_empty() {
+            words["negativeText"] = negative.into();
+        }
+        Ok(json!({
+            "taskType": "TEXT_IMAGE",
+            "textToImageParams": words,
+            "imageGenerationConfig": {
+                "numberOfImages": 1,
+                "width": request.width,
+                "height": request.height,
+                "quality": if self.settings.premium { "premium" } else { "standard" },
+                // As text and back, so that 8.1 does not become 8.100000381.
+                "cfgScale": self.settings.cfg_scale.to_string().parse::<f64>().unwrap_or(6.5),
+                "seed": request.seed,
+            },
+        }))
+    }
+
+    async fn one(&self, request: GenerateRequest) -> Result<Generated> {
+        let body = self.body(&request)?;
+        let answer = self
+            .client
+            .invoke_model()
+            .model_id(&self.model)
+            .content_type("application/json")
+            .accept("application/json")
+            .body(Blob::new(body.to_string()))
+            .send()
+            .await
+            .map_err(|e| service_error("bedrock InvokeModel", e).with_context("model", &self.model))?;
+        let answer: Answer = serde_json::from_slice(answer.body().as_ref()).map_err(|e| {
+            Error::new(ErrorKind::Unavailable, format!("the model's answer is not understood: {e}"))
+        })?;
+        // An error within an answer of status 200: the image was blocked.
+        let Some(image) = answer.images.into_iter().flatten().next() else {
+            let why = answer.error.unwrap_or_else(|| "the model drew nothing and gave no reason".into());
+            return Err(Error::new(ErrorKind::ContentFiltered, why));
+        };
+        let image = crate::blocking(move || decode(&image)).await?;
+        Ok(Generated { image: Arc::new(image), request, model: self.model.clone() })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    images: Option<Vec<String>>,
+    error: Option<String>,
+}
+
+fn decode(base64: &str) -> Result<RgbImage> {
+    let fail = |why: String| Error::new(ErrorKind::Decode, format!("the drawn image cannot be read: {why}"));
+    let body = BASE64_STANDARD.decode(base64).map_err(|e| fail(e.to_string()))?;
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(body))
+        .with_guessed_format()
+        .map_err(|e| fail(e.to_string()))?;
+    reader.limits(picture_limits());
+    Ok(reader.decode().map_err(|e| fail(e.to_string()))?.into_rgb8())
+}
+
+fn check(request: &GenerateRequest) -> Result<()> {
+    let refuse = |why: String| Err(Error::invalid(why));
+    let texts = [("prompt", Some(&request.prompt)), ("negative prompt", request.negative_prompt.as_ref())];
+    for (name, text) in texts {
+        let chars = text.map_or(1, |text| text.chars().count());
+        if chars > 1024 || (chars == 0 && name == "prompt") {
+            return refuse(format!("the {name} has {chars} characters; 1 to 1024 are possible"));
+        }
+    }
+    let (width, height) = (request.width, request.height);
+    if [width, height].iter().any(|side| !(320..=4096).contains(side) || !side.is_multiple_of(16)) {
+        return refuse(format!("{width}×{height}: sides are 320 to 4096 pixels, in steps of 16"));
+    }
+    if width.max(height) > 4 * width.min(height) || u64::from(width) * u64::from(height) > PIXELS {
+        return refuse(format!("{width}×{height}: at most four times as long as wide, and {PIXELS} pixels"));
+    }
+    if request.seed + u64::from(request.count.max(1)) - 1 > LAST_SEED {
+        return refuse(format!("seeds go from 0 to {LAST_SEED}"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Generator for CanvasGenerator {
+    fn info(&self) -> ProviderInfo {
+        let CanvasSettings { cfg_scale, premium } = self.settings;
+        ProviderInfo::new("bedrock", self.model.clone())
+            .settings(format!("cfg {cfg_scale} premium {premium}"))
+    }
+
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<Generated>> {
+        check(request).at(Stage::Generate)?;
+        let ones = (0..u64::from(request.count)).map(|n| GenerateRequest {
+            seed: request.seed + n,
+            count: 1,
+            ..request.clone()
+        });
+        let drawn: Vec<Result<Generated>> =
+            stream::iter(ones).map(|one| self.one(one)).buffered(AT_ONCE).collect().await;
+        let (mut images, mut blocked) = (Vec::new(), None);
+        for one in drawn {
+            match one {
+                Ok(image) => images.push(image),
+                Err(e) if e.kind() == ErrorKind::ContentFiltered => blocked = Some(e),
+                Err(e) => return Err(e.with_provider("bedrock").at(Stage::Generate)),
+            }
+        }
+        match blocked {
+            Some(e) if images.is_empty() => Err(e.with_provider("bedrock").at(Stage::Generate)),
+            _ => Ok(images),
+        }
+    }
+}

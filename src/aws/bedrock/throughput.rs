@@ -1,0 +1,362 @@
+//! Trained models made callable: provisioned throughput, which bills by the hour from here to its deletion.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_bedrock::{
+    Client,
+    operation::get_provisioned_model_throughput::GetProvisionedModelThroughputOutput,
+    types::{CommitmentDuration, ProvisionedModelStatus as Status, Tag},
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::request::TAG;
+use crate::{
+    aws::{AwsContext, guard, service_error},
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    store::slug,
+    train::{Deployer, Entry, Happened, Ledger, ResourceKind},
+    types::{CustomModel, Deployment, DeploymentStatus, PriceTable, Unit},
+};
+
+/// How often a deployment that is being made is looked at.
+const POLL: Duration = Duration::from_secs(30);
+/// How soon it is looked at again for the first time; then half as often each time, down to [`POLL`].
+const FIRST_POLL: Duration = Duration::from_secs(1);
+/// How long making one may take.
+const PATIENCE: Duration = Duration::from_hours(2);
+
+/// How long a price is promised for, and paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commitment {
+    /// By the hour; may be deleted at any time.
+    #[default]
+    None,
+    /// A month, paid to its end.
+    OneMonth,
+    /// Six months, paid to their end.
+    SixMonths,
+}
+
+/// Serves models by provisioned throughput.
+pub struct BedrockDeployer {
+    context: AwsContext,
+    client: Client,
+    ledger: Ledger,
+    prices: PriceTable,
+    units: u32,
+    commitment: Commitment,
+    poll: Duration,
+    patience: Duration,
+}
+
+impl fmt::Debug for BedrockDeployer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BedrockDeployer")
+            .field("units", &self.units)
+            .field("commitment", &self.commitment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BedrockDeployer {
+    /// One model unit by the hour, in the account and the Region of `context`.
+    pub fn new(context: &AwsContext, ledger: Ledger) -> Self {
+        Self {
+            context: context.clone(),
+            client: Client::new(context.sdk()),
+            ledger,
+            prices: PriceTable::built_in(),
+            units: 1,
+            commitment: Commitment::None,
+            poll: POLL,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Sets how many model units serve.
+    #[must_use]
+    pub fn units(mut self, units: u32) -> Self {
+        self.units = units;
+        self
+    }
+
+    /// Sets for how long is paid at least.
+    #[must_use]
+    pub fn commitment(mut self, commitment: Commitment) -> Self {
+        self.commitment = commitment;
+        self
+    }
+
+    /// Sets the prices that are shown and noted.
+    #[must_use]
+    pub fn prices(mut self, prices: PriceTable) -> Self {
+        self.prices = prices;
+        self
+    }
+
+    /// Sets how often a deployment that is being made is looked at, and how long that may take.
+    #[must_use]
+    pub fn patience(mut self, poll: Duration, patience: Duration) -> Self {
+        (self.poll, self.patience) = (poll, patience);
+        self
+    }
+
+    /// What it will cost an hour in US dollars, where the price is known.
+    pub fn usd_per_hour(&self) -> Option<f64> {
+        let item = match self.commitment {
+            Commitment::None => "bedrock/provisioned",
+            Commitment::OneMonth => "bedrock/provisioned-one-month",
+            Commitment::SixMonths => "bedrock/provisioned-six-months",
+        };
+        self.prices.usd(item, Unit::Hour).map(|usd| usd * f64::from(self.units))
+    }
+
+    /// Waits until a deployment serves.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) where it cannot be made, in the service's words;
+    /// [`Timeout`](ErrorKind::Timeout) where it takes too long. It may bill on: delete it.
+    pub async fn wait(&self, deployment: &str) -> Result<Deployment> {
+        let begun = tokio::time::Instant::now();
+        // Soon at first: one that serves already, or cannot, is known at once.
+        let mut pause = self.poll.min(FIRST_POLL);
+        loop {
+            let answer = get(&self.client, deployment).await.at(Stage::Deploy)?;
+            match answer.status() {
+                Status::InService => return Ok(seen(&answer)),
+                Status::Failed => {
+                    let why = answer.failure_message().unwrap_or("the service gave no reason");
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("{deployment} cannot serve: {why}"),
+                    )
+                    .with_retryable(false)
+                    .with_provider("bedrock")
+                    .at(Stage::Deploy));
+                }
+                // Creating, updating, and whatever the service thinks of next.
+                _ if begun.elapsed() < self.patience => {
+                    tokio::time::sleep(pause).await;
+                    pause = self.poll.min(pause * 2);
+                }
+                other => {
+                    return Err(Error::new(
+                        ErrorKind::Timeout,
+                        format!("{deployment} is {} for too long; it bills on: picchu clean", other.as_str()),
+                    )
+                    .with_provider("bedrock")
+                    .at(Stage::Deploy));
+                }
+            }
+        }
+    }
+
+    /// Makes a model callable for as long as the guard lives: it is deleted when the guard is dropped, also when the work
+    /// in between fails, is cancelled, or panics.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) with a commitment, which cannot be ended; as [`wait`](Self::wait). Nothing is left
+    /// then.
+    pub async fn serve(&self, name: &str, model: &CustomModel) -> Result<Serving> {
+        if self.commitment != Commitment::None {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a commitment is paid to its end: deploy without one, or without a guard",
+            )
+            .at(Stage::Deploy));
+        }
+        let entry = self.entry(name, model);
+        let mut serving =
+            Serving { context: self.context.clone(), ledger: self.ledger.clone(), entry, deployment: None };
+        let deployment = self.deploy(name, model).await?;
+        serving.deployment = Some(deployment.clone());
+        serving.deployment = Some(self.wait(&deployment.id).await?);
+        Ok(serving)
+    }
+
+    fn entry(&self, name: &str, model: &CustomModel) -> Entry {
+        let name = throughput_name(name, &model.id);
+        let mut entry = Entry::creating(ResourceKind::ProvisionedThroughput, name, self.context.region());
+        entry.usd_per_hour = self.usd_per_hour();
+        entry
+    }
+
+    async fn deploy_once(&self, name: &str, model: &CustomModel) -> Result<Deployment> {
+        // A line that an earlier run left keeps its time, and with it the token of a call that may still take effect.
+        let entry = self.ledger.unfinished(self.entry(name, model)).await?;
+        match get(&self.client, &entry.id).await {
+            Ok(answer) => {
+                // It bills, whoever began it.
+                self.ledger.note_created(&entry).await?;
+                return Ok(seen(&answer));
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let tag = Tag::builder().key(TAG.0).value(TAG.1).build();
+        let tag = tag.map_err(|e| Error::internal(format!("a tag is incomplete: {e}")))?;
+        let commitment = match self.commitment {
+            Commitment::None => None,
+            Commitment::OneMonth => Some(CommitmentDuration::OneMonth),
+            Commitment::SixMonths => Some(CommitmentDuration::SixMonths),
+        };
+        self.ledger.note(&entry).await?;
+        let created = self
+            .client
+            .create_provisioned_model_throughput()
+            // One that was deleted may be made again under its name, but not with its token.
+            .client_request_token(format!("{}-{}", entry.id, entry.time_ms))
+            .model_units(i32::try_from(self.units).unwrap_or(i32::MAX))
+            .provisioned_model_name(&entry.id)
+            .model_id(&model.id)
+            .set_commitment_duration(commitment)
+            .tags(tag)
+            .send()
+            .await;
+        match created.map_err(|e| service_error("bedrock CreateProvisionedModelThroughput", e)) {
+            Ok(answer) => {
+                self.ledger.note(&entry.now(Happened::Created)).await?;
+                Ok(Deployment {
+                    id: answer.provisioned_model_arn().to_owned(),
+                    model: model.clone(),
+                    status: DeploymentStatus::Creating,
+                })
+            }
+            Err(e) => {
+                // Refused: there is nothing. Without an answer it may bill all the same.
+                if !e.is_retryable() {
+                    self.ledger.note(&entry.now(Happened::Ended)).await?;
+                }
+                Err(e.with_provider("bedrock"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Deployer for BedrockDeployer {
+    async fn deploy(&self, name: &str, model: &CustomModel) -> Result<Deployment> {
+        if self.units == 0 {
+            return Err(Error::invalid("no model unit is asked for; at least 1 serves").at(Stage::Deploy));
+        }
+        self.deploy_once(name, model).await.at(Stage::Deploy)
+    }
+
+    async fn describe(&self, deployment: &str) -> Result<Deployment> {
+        Ok(seen(&get(&self.client, deployment).await.at(Stage::Deploy)?))
+    }
+
+    async fn delete(&self, deployment: &str) -> Result<()> {
+        // The ledger knows it by its name, which only the service can tell from an ARN.
+        let name = match get(&self.client, deployment).await {
+            Ok(answer) => answer.provisioned_model_name().to_owned(),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e.at(Stage::Deploy)),
+        };
+        delete_throughput(&self.client, deployment).await.at(Stage::Deploy)?;
+        let open = self.ledger.open().await?;
+        match open.iter().find(|e| e.kind == ResourceKind::ProvisionedThroughput && e.id == name) {
+            Some(entry) => self.ledger.note(&entry.now(Happened::Ended)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A deployment that serves, and bills, until this is dropped.
+pub struct Serving {
+    context: AwsContext,
+    ledger: Ledger,
+    entry: Entry,
+    deployment: Option<Deployment>,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("id", &self.entry.id).finish_non_exhaustive()
+    }
+}
+
+impl Serving {
+    /// What serves.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_ref()
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// As the service says; the ledger keeps it open then.
+    pub async fn end(mut self) -> Result<()> {
+        end(&self.context, &self.ledger, &self.entry).await?;
+        self.deployment = None;
+        self.entry.happened = Happened::Ended;
+        Ok(())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if self.entry.happened == Happened::Ended {
+            return;
+        }
+        let (ledger, entry) = (self.ledger.clone(), self.entry.clone());
+        guard::finish(&self.context, move |context| async move { end(&context, &ledger, &entry).await });
+    }
+}
+
+async fn end(context: &AwsContext, ledger: &Ledger, entry: &Entry) -> Result<()> {
+    delete_throughput(&Client::new(context.sdk()), &entry.id).await?;
+    ledger.note(&entry.now(Happened::Ended)).await
+}
+
+async fn get(client: &Client, deployment: &str) -> Result<GetProvisionedModelThroughputOutput> {
+    client
+        .get_provisioned_model_throughput()
+        .provisioned_model_id(deployment)
+        .send()
+        .await
+        .map_err(|e| service_error("bedrock GetProvisionedModelThroughput", e).with_provider("bedrock"))
+}
+
+pub(super) async fn throughput_exists(client: &Client, deployment: &str) -> Result<bool> {
+    match get(client, deployment).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Deletes; what is gone is no error.
+pub(super) async fn delete_throughput(client: &Client, deployment: &str) -> Result<()> {
+    let deleted = client.delete_provisioned_model_throughput().provisioned_model_id(deployment).send().await;
+    match deleted.map_err(|e| service_error("bedrock DeleteProvisionedModelThroughput", e)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e.with_provider("bedrock")),
+        _ => Ok(()),
+    }
+}
+
+fn seen(answer: &GetProvisionedModelThroughputOutput) -> Deployment {
+    Deployment {
+        id: answer.provisioned_model_arn().to_owned(),
+        model: CustomModel {
+            id: answer.model_arn().to_owned(),
+            base_model: answer.foundation_model_arn().to_owned(),
+        },
+        status: match answer.status() {
+            Status::InService => DeploymentStatus::InService,
+            Status::Updating => DeploymentStatus::Updating,
+            Status::Failed => DeploymentStatus::Failed,
+            _ => DeploymentStatus::Creating,
+        },
+    }
+}
+
+/// A name in the service's alphabet, equal for equal names and models.
+fn throughput_name(name: &str, model: &str) -> String {
+    let hash =
+        crate::source::sha256_string(Sha256::new_with_prefix(name).chain_update([0]).chain_update(model));
+    format!("{}-{}", slug(name), &hash["sha256:".len()..][..12])
+}

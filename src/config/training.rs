@@ -1,0 +1,254 @@
+//! Fine-tuning on Amazon Bedrock as one thing to ask for: from an export that lies on S3 to a job, and how far jobs and
+//! deployments are.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aws::{
+        AwsContext, AwsSettings, S3Store,
+        bedrock::{
+            BedrockDeployer, BedrockTrainer, Hyperparameters, JobProgress, JobRequest, JobSettings, Preset,
+            StepLoss, TrainingRole, client_token, job_progress, suggest, training_losses,
+        },
+    },
+    dataset::export::nova,
+    error::{AtStage, Error, ErrorKind, Result, Stage},
+    store::{Key, Store},
+    train::{Deployer, Entry, Ledger, ResourceKind, Trainer},
+    types::{DeploymentStatus, Finding, PriceTable, Severity, TrainingJob, TrainingSpec},
+};
+
+/// What is to be trained, on what, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// The folder on S3 with the `train.jsonl` of an export for `nova`.
+    pub dataset: String,
+    /// The folder on S3 for results.
+    pub output: String,
+    /// ARN of the role that Bedrock takes on. Without one, a role is made for this dataset and this output.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The model to start from.
+    #[serde(default = "base_model")]
+    pub base_model: String,
+    /// Name of the job and of the model.
+    #[serde(default = "name")]
+    pub name: String,
+    /// Where the hyperparameters come from; by the size of the dataset unless given.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// Single hyperparameters, over those.
+    #[serde(default)]
+    pub hyperparameters: Hyperparameters,
+    /// Key that the model is encrypted with.
+    #[serde(default)]
+    pub kms_key: Option<String>,
+    /// Subnets of the job's network.
+    #[serde(default)]
+    pub subnets: Vec<String>,
+    /// Security groups of the job's network.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
+}
+
+fn base_model() -> String {
+    Training::BASE_MODEL.to_owned()
+}
+
+fn name() -> String {
+    Training::NAME.to_owned()
+}
+
+impl Training {
+    /// The model that is trained where no other is named.
+    pub const BASE_MODEL: &'static str = "amazon.nova-canvas-v1:0";
+    /// The name where no other is given.
+    pub const NAME: &'static str = "picchu";
+
+    /// Reads the manifest and settles names, token and hyperparameters. Creates nothing.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) for a model that cannot be trained, before anything else is asked or read, with what
+    /// trains instead; [`NotFound`](ErrorKind::NotFound) without a manifest; as the services say.
+    pub async fn open(
+        &self,
+        aws: &AwsSettings,
+        ledger: Ledger,
+        prices: PriceTable,
+    ) -> Result<PreparedTraining> {
+        self.prepare(aws, ledger, prices).await.at(Stage::Train)
+    }
+
+    async fn prepare(
+        &self,
+        aws: &AwsSettings,
+        ledger: Ledger,
+        prices: PriceTable,
+    ) -> Result<PreparedTraining> {
+        let context = AwsContext::from_env(aws).await?;
+        if let Some(refusal) = BedrockTrainer::refusal(&context, &self.base_model).await? {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("{}. Nothing was created. Instead: {}", refusal.message, refusal.mend),
+            )
+            .with_provider("bedrock"));
+        }
+        let folder = self.dataset.trim_end_matches('/');
+        let role = match &self.role {
+            Some(_) => None,
+            None => Some(TrainingRole::plan(&context, folder, &self.output).await?),
+        };
+        let arn = self.role.as_deref().or(role.as_ref().map(TrainingRole::arn)).unwrap_or_default();
+        let settings = JobSettings {
+            role: arn.to_owned(),
+            kms_key: self.kms_key.clone(),
+            subnets: self.subnets.clone(),
+            security_groups: self.security_groups.clone(),
+            tags: BTreeMap::new(),
+        };
+        let data: Arc<dyn Store> = Arc::new(S3Store::new(folder, &context)?);
+        let manifest = data.get(&Key::new(nova::MANIFEST)?).await?;
+        // What is wrong with the manifest is told by the check.
+        let suggestion = suggest(nova::read(&manifest).map_or(0, |lines| lines.len()));
+        let (mut hyperparameters, reason) = self
+            .preset
+            .map_or((suggestion.values, Some(suggestion.reason)), |preset| (preset.values(), None));
+        hyperparameters.extend(self.hyperparameters.clone());
+        let mut spec = TrainingSpec {
+            name: self.name.clone(),
+            base_model: self.base_model.clone(),
+            dataset: format!("{folder}/{}", nova::MANIFEST),
+            output: self.output.clone(),
+            hyperparameters,
+            client_token: String::new(),
+        };
+        spec.client_token = client_token(&spec, &settings, &manifest);
+        let trainer = BedrockTrainer::new(&context, settings, data, ledger.clone())
+            .prices(prices)
+            .role_is_new(role.is_some());
+        Ok(PreparedTraining { trainer, spec, role, ledger, reason })
+    }
+}
+
+/// A job that is ready to be looked at and submitted.
+#[derive(Debug)]
+pub struct PreparedTraining {
+    trainer: BedrockTrainer,
+    spec: TrainingSpec,
+    role: Option<TrainingRole>,
+    ledger: Ledger,
+    reason: Option<String>,
+}
+
+impl PreparedTraining {
+    /// Who trains.
+    pub fn trainer(&self) -> &BedrockTrainer {
+        &self.trainer
+    }
+
+    /// Why these hyperparameters, where nobody chose them.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The request that would be sent.
+    pub fn request(&self) -> JobRequest {
+        self.trainer.request(&self.spec)
+    }
+
+    /// Everything that would make the job fail or waste money.
+    ///
+    /// # Errors
+    /// Only when the check itself could not be made.
+    pub async fn check(&self) -> Result<Vec<Finding>> {
+        self.trainer.check(&self.spec).await
+    }
+
+    /// Makes the role where none was given, and starts the job, or returns the one that the same dataset and settings
+    /// started before.
+    ///
+    /// # Errors
+    /// As the services say.
+    pub async fn submit(&self) -> Result<TrainingJob> {
+        if let Some(role) = &self.role {
+            role.ensure(&self.ledger).await?;
+        }
+        self.trainer.submit(&self.spec).await
+    }
+}
+
+/// An error where one of the findings stands in the way.
+///
+/// # Errors
+/// [`Config`](ErrorKind::Config), which names the first.
+pub fn stands_in_the_way(findings: &[Finding]) -> Result<()> {
+    let mut errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(
+            ErrorKind::Config,
+            match errors.count() {
+                0 => format!("nothing was created: {}; {}", first.message, first.mend),
+                more => format!("nothing was created: {}; {}; and {more} more", first.message, first.mend),
+            },
+        )
+        .at(Stage::Train)),
+    }
+}
+
+/// Where something that the ledger has open stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    /// Its last line in the ledger.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How far a job is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobProgress>,
+    /// Its losses so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<StepLoss>,
+    /// Where a deployment stands, and its ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<(DeploymentStatus, String)>,
+    /// Why a service did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Where the training jobs and the deployments of a ledger stand. A service that does not answer keeps nobody from hearing
+/// of the rest.
+///
+/// # Errors
+/// The ledger's.
+pub async fn standings(ledger: &Ledger, aws: &AwsSettings) -> Result<Vec<Standing>> {
+    let mut found = Vec::new();
+    for entry in ledger.open().await? {
+        let mut standing = Standing { entry, job: None, losses: Vec::new(), deployment: None, problem: None };
+        if let Err(e) = ask(&mut standing, ledger, aws).await {
+            standing.problem = Some(e.to_string());
+        }
+        found.push(standing);
+    }
+    Ok(found)
+}
+
+async fn ask(standing: &mut Standing, ledger: &Ledger, aws: &AwsSettings) -> Result<()> {
+    let entry = &standing.entry;
+    if !matches!(entry.kind, ResourceKind::TrainingJob | ResourceKind::ProvisionedThroughput) {
+        return Ok(());
+    }
+    let context =
+        AwsContext::from_env(&AwsSettings { region: Some(entry.region.clone()), ..aws.clone() }).await?;
+    if entry.kind == ResourceKind::TrainingJob {
+        standing.job = Some(job_progress(&context, &entry.id).await?);
+        standing.losses = training_losses(&context, &entry.id).await?;
+    } else {
+        let deployment = BedrockDeployer::new(&context, ledger.clone()).describe(&entry.id).await?;
+        standing.deployment = Some((deployment.status, deployment.id));
+    }
+    Ok(())
+}
