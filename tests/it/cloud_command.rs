@@ -17,6 +17,8 @@ use picchu::{
 };
 use serde_json::{Value, json};
 
+#[cfg(feature = "aws-train")]
+use crate::train;
 use crate::{
     fake_aws::{Answer, FakeAws, Recorded, SECRET},
     rekognition::{PROJECT, VERSION, bounding_box, cast, collection, label, version, with_references},
@@ -297,4 +299,143 @@ async fn the_doctor_asks_the_services_and_pays_nothing() {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(succeeds(&aws, &["doctor"]).await.contains("--aws asks the services"));
+}
+
+/// Bedrock that trains, and an exported dataset on S3, behind one address.
+#[cfg(feature = "aws-train")]
+fn training(
+    alive: bool,
+) -> (Arc<Mutex<train::Held>>, impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) {
+    let (held, bedrock) = train::service(alive);
+    let mut png = std::io::Cursor::new(Vec::new());
+    RgbImage::from_pixel(512, 640, Rgb([9, 1, 2])).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let png = png.into_inner();
+    let line =
+        |n: usize| json!({"image-ref": format!("s3://bucket/film/images/{n}.png"), "caption": "Mayu waits."});
+    let (mut manifest, mut contents, size) = (String::new(), String::new(), png.len());
+    for n in 0..5 {
+        let _ = writeln!(manifest, "{}", line(n));
+        let _ = write!(contents, "<Contents><Key>film/images/{n}.png</Key><Size>{size}</Size></Contents>");
+    }
+    let list = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>");
+    let script = move |request: &Recorded, nth: usize| match request.operation.as_str() {
+        "GET /bucket/film/train.jsonl" => Answer::bytes(200, manifest.clone()),
+        "GET /bucket" | "GET /bucket/" => Answer::bytes(200, list.clone()),
+        image if image.starts_with("GET /bucket/film/images/") => Answer::bytes(200, png.clone()),
+        metrics if metrics.ends_with("/step_wise_training_metrics.csv") => {
+            assert!(metrics.starts_with("GET /bucket/model/model-customization-job-picchu-"), "{metrics}");
+            Answer::bytes(200, "step_number,epoch_number,training_loss\n1,,0.75\n2,,0.25\n")
+        }
+        _ => bedrock(request, nth),
+    };
+    (held, script)
+}
+
+#[cfg(feature = "aws-train")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
+    let (held, script) = training(true);
+    let aws = FakeAws::start(script).await;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let train = [
+        "train",
+        "s3://bucket/film",
+        "--output",
+        "s3://bucket/model",
+        "--role",
+        train::ROLE,
+        "--ledger",
+        folder,
+    ];
+    let with = |more: &[&'static str]| [&train[..], more].concat();
+    let looked = succeeds(&aws, &with(&["--check", "--preset", "characters"])).await;
+    assert!(looked.contains("896000 pictures are looked at; what that costs is not known"), "{looked}");
+    let printed = succeeds(&aws, &with(&["--print-request", "--set", "stepCount=700"])).await;
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["hyperParameters"]["stepCount"], "700");
+    let role = succeeds(&aws, &with(&["--print-role", "123456789012"])).await;
+    assert!(role.contains("s3:PutObject") && role.contains("bedrock.amazonaws.com"), "{role}");
+    let unasked = picchu(&aws, &with(&[])).await;
+    assert_eq!(unasked.status.code(), Some(2), "nobody is there to ask: {}", text(&unasked));
+    assert_eq!(aws.count("POST /model-customization-jobs"), 0);
+
+    succeeds(&aws, &with(&["--yes"])).await;
+    succeeds(&aws, &with(&["--yes"])).await;
+    assert_eq!(aws.count("POST /model-customization-jobs"), 1, "the second run finds the first one's job");
+    let job = held.lock().unwrap().jobs.keys().next().unwrap().clone();
+    assert!(succeeds(&aws, &["status", folder]).await.contains("in progress"));
+    held.lock().unwrap().jobs.insert(job.clone(), "Completed".into());
+    let status = succeeds(&aws, &["status", folder]).await;
+    let model = train::arn("custom-model", &job);
+    assert!(status.contains("completed") && status.contains(&model), "{status}");
+    assert!(status.contains("\n    0.75 █▁ 0.25 at step 2"), "{status}");
+
+    let deploy = ["deploy", &model, "--ledger", folder, "--yes", "--json"];
+    let deployed: Value = serde_json::from_str(&succeeds(&aws, &deploy).await).unwrap();
+    let deployment = deployed["deployment"]["id"].as_str().unwrap();
+    let panels = dir.path().join("panels.toml");
+    std::fs::write(
+        &panels,
+        "[[panels]]\nprompt = \"Mayu waves\"\ncount = 2\n[[panels]]\nprompt = \"blocked\"\n",
+    )
+    .unwrap();
+    let board = dir.path().join("board");
+    let draw =
+        ["generate", panels.to_str().unwrap(), "--model", deployment, "--out", board.to_str().unwrap()];
+    let drawn = picchu(&aws, &draw).await;
+    assert_eq!(drawn.status.code(), Some(1), "{}", text(&drawn));
+    assert!(text(&drawn).contains("panel 1: 2 images") && text(&drawn).contains("blocked by the filters"));
+    assert_eq!(std::fs::read_dir(board.join("panels")).unwrap().count(), 2);
+    assert!(board.join("storyboard.html").exists() && board.join("storyboard.png").exists());
+
+    // Another job, with a role of its own making.
+    let second =
+        ["train", "s3://bucket/film", "--output", "s3://bucket/model", "--name", "second", "--create-role"];
+    let second = |more: &[&'static str]| [&second[..], &["--ledger", folder], more].concat();
+    let printed: Value = serde_json::from_str(&succeeds(&aws, &second(&["--print-request"])).await).unwrap();
+    assert!(held.lock().unwrap().roles.is_empty());
+    succeeds(&aws, &second(&["--yes"])).await;
+    let role = held.lock().unwrap().roles.keys().next().unwrap().clone();
+    assert_eq!(printed["roleArn"], format!("arn:aws:iam::123456789012:role/{role}"));
+    assert!(role.starts_with("picchu-train-"), "{role}");
+
+    let looked = picchu(&aws, &["clean", folder]).await;
+    assert!(
+        text(&looked).contains("provisioned throughput")
+            && text(&looked).contains(&role)
+            && text(&looked).contains("60.50 US dollars an hour in all")
+    );
+    succeeds(&aws, &["clean", folder, "--yes"]).await;
+    assert!(held.lock().unwrap().is_empty(), "{held:?}");
+    assert!(succeeds(&aws, &["status", folder]).await.contains("Nothing"));
+}
+
+#[cfg(feature = "aws-train")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_at_its_end_is_told_before_anything_is_read_or_created() {
+    let (_, script) = training(false);
+    let aws = FakeAws::start(script).await;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let refused = picchu(
+        &aws,
+        &[
+            "train",
+            "s3://bucket/film",
+            "--output",
+            "s3://bucket/model",
+            "--role",
+            train::ROLE,
+            "--ledger",
+            folder,
+            "--yes",
+        ],
+    )
+    .await;
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("reached the end of its life on 2026-09-30 and cannot be trained"));
+    assert!(text(&refused).contains("picchu export --to diffusers"), "{}", text(&refused));
+    assert!(aws.requests().iter().all(|r| r.operation.starts_with("GET /foundation-models/")));
+    assert!(!dir.path().join("ledger.jsonl").exists());
 }

@@ -12,11 +12,15 @@ mod cast;
 #[cfg(feature = "aws-rekognition")]
 mod cast_faces;
 mod cast_film;
-#[cfg(feature = "aws-rekognition")]
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 mod clean;
 mod curate;
+#[cfg(feature = "aws-train")]
+mod deploy;
 mod doctor;
 mod export;
+#[cfg(feature = "aws-train")]
+mod generate;
 mod lint;
 mod output;
 mod providers;
@@ -24,6 +28,10 @@ mod report;
 mod review;
 mod shots;
 mod show;
+#[cfg(feature = "aws-train")]
+mod status;
+#[cfg(feature = "aws-train")]
+mod train;
 mod validate;
 
 use std::process::ExitCode;
@@ -70,8 +78,20 @@ enum Command {
     Stats(curate::Stats),
     /// Find out who is in a film, cut reference pictures, keep the cast where a service finds it.
     Cast(cast::CastCommand),
+    /// Fine-tune an image model of Amazon Bedrock on an exported dataset, if it can be trained.
+    #[cfg(feature = "aws-train")]
+    Train(Box<train::Train>),
+    /// Show how far training jobs and deployments are.
+    #[cfg(feature = "aws-train")]
+    Status(status::Status),
+    /// Make a trained model callable; it bills by the hour until `clean`.
+    #[cfg(feature = "aws-train")]
+    Deploy(deploy::Deploy),
+    /// Draw a storyboard, panel by panel.
+    #[cfg(feature = "aws-train")]
+    Generate(generate::Generate),
     /// Show what was created in the cloud and what it costs, and remove it.
-    #[cfg(feature = "aws-rekognition")]
+    #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
     Clean(clean::Clean),
     /// Show how a film is cut: shots, transitions, flashes, black bars, logos.
     Shots(shots::Shots),
@@ -122,7 +142,15 @@ fn main() -> ExitCode {
         Command::Cast(command) => (command.json(), run(command.run(&access))),
         #[cfg(feature = "aws-bedrock")]
         Command::Batch(command) => (command.json, run(command.run(&access))),
-        #[cfg(feature = "aws-rekognition")]
+        #[cfg(feature = "aws-train")]
+        Command::Train(command) => (command.json, run(command.run(&access))),
+        #[cfg(feature = "aws-train")]
+        Command::Status(command) => (command.json, run(command.run(&access))),
+        #[cfg(feature = "aws-train")]
+        Command::Deploy(command) => (command.json, run(command.run(&access))),
+        #[cfg(feature = "aws-train")]
+        Command::Generate(command) => (command.json, run(command.run(&access))),
+        #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
         Command::Clean(command) => (command.json, run(command.run(&access))),
         Command::Shots(command) => (command.json, run(command.run(&access))),
         Command::Doctor(command) => (command.json, run(command.run(&access))),
