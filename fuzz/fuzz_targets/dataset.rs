@@ -16,7 +16,8 @@ const HEADER: &[u8] = include_bytes!("../seeds/picchu.json");
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     assert!(Key::new(slug(&text)).is_ok());
-    let short: String = text.chars().take(200).collect();
+    // An escaped character may take twelve bytes, and a key has 900 at the most.
+    let short: String = text.chars().take(70).collect();
     assert!(Key::new(escape(&short)).is_ok());
     assert_eq!(unescape(&escape(&short)), short);
     if let Ok(key) = Key::new(text.as_ref()) {
