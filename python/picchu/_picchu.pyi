@@ -26,12 +26,17 @@ __all__ = [
     "calibrate",
     "check_crop",
     "check_sampling",
+    "check_training",
     "components",
     "delete_collection",
+    "delete_deployment",
+    "deploy",
     "enrol",
     "explain",
     "export",
     "export_custom_labels",
+    "generate",
+    "hyperparameters",
     "join",
     "lineage",
     "load_cast",
@@ -43,7 +48,13 @@ __all__ = [
     "split",
     "stats",
     "suggest_cast",
+    "sweep_hyperparameters",
+    "train",
+    "training_progress",
+    "training_request",
+    "training_status",
     "validate",
+    "wait_for_deployment",
 ]
 
 __version__: str
@@ -218,3 +229,14 @@ def batch(
 def enrol(cast: str, collection: str, users: bool, ledger: _Path) -> tuple[str, float]: ...
 def delete_collection(collection: str, ledger: _Path | None = None) -> None: ...
 def resources(place: _Path, remove: bool) -> str: ...
+def hyperparameters(preset: str | None = None, pictures: int = 0) -> str: ...
+def sweep_hyperparameters(base: str) -> str: ...
+def check_training(training: str) -> str: ...
+def training_request(training: str) -> str: ...
+def train(training: str, ledger: _Path) -> str: ...
+def training_progress(job: str) -> str: ...
+def training_status(place: _Path) -> str: ...
+def deploy(model: str, name: str, units: int, commitment: str, ledger: _Path) -> tuple[str, float | None]: ...
+def wait_for_deployment(deployment: str, poll: float, timeout: float, ledger: _Path) -> None: ...
+def delete_deployment(deployment: str, ledger: _Path) -> None: ...
+def generate(board: str, model: str, out: _Path, cfg_scale: float, premium: bool) -> str: ...

@@ -1,8 +1,9 @@
 """Amazon's services; they cost money.
 
 The classes only hold options; the work is done in `Plan.run`. `enrol` puts a cast's faces where `Rekognition`
-finds them, `batch` asks at half the price, and `clean` removes what bills. Region and credentials come from
-the environment and the AWS files (``AWS_REGION``, ``AWS_PROFILE``, a role); no option holds a secret.
+finds them, `batch` asks at half the price; `train`, `deploy` and `generate` fine-tune a model of Bedrock,
+serve it and draw with it; `clean` removes what bills. Region and credentials come from the environment and
+the AWS files (``AWS_REGION``, ``AWS_PROFILE``, a role); no option holds a secret.
 `Plan.explain` says what a run will cost before anything is paid, and ``budget`` of `Plan.run` ends it before
 a sum is passed.
 """
@@ -21,20 +22,54 @@ from picchu.rekognition import (
     enrol,
     resources,
 )
+from picchu.training import (
+    CustomModel,
+    Deployment,
+    DrawnImage,
+    DrawnPanel,
+    Finding,
+    Panel,
+    Standing,
+    Training,
+    TrainingJob,
+    deploy,
+    generate,
+    hyperparameters,
+    status,
+    sweep,
+    train,
+    training_job,
+)
 
 __all__ = [
     "BatchJob",
     "BatchProgress",
+    "CustomModel",
+    "Deployment",
+    "DrawnImage",
+    "DrawnPanel",
     "EnrolledReference",
     "Enrolment",
+    "Finding",
     "NovaCaptioner",
     "NovaEmbedder",
+    "Panel",
     "Rekognition",
     "Resource",
+    "Standing",
     "TitanEmbedder",
+    "Training",
+    "TrainingJob",
     "batch",
     "clean",
     "delete_collection",
+    "deploy",
     "enrol",
+    "generate",
+    "hyperparameters",
     "resources",
+    "status",
+    "sweep",
+    "train",
+    "training_job",
 ]

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::runtime::wait;
 
-fn json(value: &impl Serialize) -> Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
 }
 

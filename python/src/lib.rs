@@ -18,6 +18,7 @@ mod pixels;
 mod review;
 mod runtime;
 mod sampling;
+mod training;
 
 #[pyo3::pymodule]
 mod _picchu {
@@ -40,6 +41,12 @@ mod _picchu {
 
     #[pymodule_export]
     use super::review::ReviewPage;
+
+    #[pymodule_export]
+    use super::training::{
+        check_training, delete_deployment, deploy, generate, hyperparameters, sweep_hyperparameters, train,
+        training_progress, training_request, training_status, wait_for_deployment,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

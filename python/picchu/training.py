@@ -1,0 +1,423 @@
+"""Fine-tuning, serving and drawing on Amazon Bedrock; `picchu.aws` shows this."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from picchu import _picchu
+
+__all__ = [
+    "CustomModel",
+    "Deployment",
+    "DrawnImage",
+    "DrawnPanel",
+    "Finding",
+    "Panel",
+    "Standing",
+    "Training",
+    "TrainingJob",
+    "deploy",
+    "generate",
+    "hyperparameters",
+    "status",
+    "sweep",
+    "train",
+    "training_job",
+]
+
+Preset = Literal["service", "characters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about a job before anything is created or paid.
+
+    Attributes:
+        severity: How much it matters; an ``"error"`` stands in the way.
+        message: What was found.
+        mend: What to do about it.
+    """
+
+    severity: Literal["note", "warning", "error"]
+    message: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomModel:
+    """What a job made.
+
+    Attributes:
+        id: Its ARN.
+        base_model: What it was made from.
+    """
+
+    id: str
+    base_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A job, which outlives this process; `training_job` finds it again by its id or its name.
+
+    Attributes:
+        id: Its ARN.
+        name: Its name.
+        status: Where it stands.
+        model: What came out, once it is completed.
+        failure: The service's words about a failure, with the likely mend.
+        phases: Bedrock's word for each phase; empty right after the start.
+        loss: The training loss, once there is one.
+    """
+
+    id: str
+    name: str
+    status: Literal["pending", "in_progress", "completed", "failed", "stopping", "stopped"]
+    model: CustomModel | None = None
+    failure: str | None = None
+    phases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    loss: float | None = None
+
+    @classmethod
+    def _read(cls, job: Mapping[str, Any]) -> TrainingJob:
+        model = job.get("model")
+        return cls(
+            job["id"],
+            job["name"],
+            job["status"],
+            CustomModel(model["id"], model["base_model"]) if model else None,
+            job.get("failure"),
+            dict(job.get("phases", ())),
+            job.get("loss"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is to be trained, on what, and how. Creates nothing; `train` does.
+
+    Args:
+        dataset: The folder on S3 with an export for ``nova``.
+        output: The folder on S3 for results.
+        role: ARN of the role that Bedrock takes on. Without one, `train` makes a role for this dataset and
+            this output, which `clean` deletes.
+        base_model: The model to start from.
+        name: Name of the job and of the model.
+        preset: Where the hyperparameters come from; by the size of the dataset unless given.
+        hyperparameters: Single ones over those, as exact decimal strings.
+        kms_key: Key that the model is encrypted with.
+        subnets: Subnets of the job's network.
+        security_groups: Security groups of the job's network.
+
+    >>> training = picchu.aws.Training("s3://bucket/film", output="s3://bucket/model")
+    >>> [f.message for f in training.check() if f.severity == "error"]  # doctest: +SKIP
+    []
+    """
+
+    dataset: str
+    output: str
+    role: str | None = None
+    base_model: str = "amazon.nova-canvas-v1:0"
+    name: str = "picchu"
+    preset: Preset | None = None
+    hyperparameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    kms_key: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    def _json(self) -> str:
+        return json.dumps({**asdict(self), "hyperparameters": dict(self.hyperparameters)})
+
+    def check(self) -> tuple[Finding, ...]:
+        """Everything that would make the job fail or waste money. Creates nothing and costs nothing.
+
+        Raises:
+            ConfigError: For a model that cannot be trained, before anything else is read; it says what trains
+                instead.
+            NotFound: If there is no manifest.
+        """
+        return tuple(Finding(**finding) for finding in json.loads(_picchu.check_training(self._json())))
+
+    def request(self) -> dict[str, Any]:
+        """The request that starts the job, as ``create_model_customization_job`` of boto3 takes it.
+
+        Raises:
+            ConfigError: For a model that cannot be trained.
+            NotFound: If there is no manifest.
+        """
+        request: dict[str, Any] = json.loads(_picchu.training_request(self._json()))
+        return request
+
+
+def train(training: Training, *, ledger: str | os.PathLike[str] = ".") -> TrainingJob:
+    """Checks a job and starts it, or finds the one that the same dataset and settings started before.
+
+    It costs money.
+
+    Args:
+        training: What to train.
+        ledger: The folder whose ``ledger.jsonl`` remembers the job for `status` and `clean`.
+
+    Raises:
+        ConfigError: For what stands in the way, before anything is created.
+
+    >>> job = picchu.aws.train(training)  # doctest: +SKIP
+    >>> picchu.aws.training_job(job.id).status  # doctest: +SKIP
+    'in_progress'
+    """
+    return TrainingJob._read(json.loads(_picchu.train(training._json(), os.fspath(ledger))))
+
+
+def training_job(job: str) -> TrainingJob:
+    """How far a job is, by its ARN or its whole name.
+
+    Raises:
+        NotFound: For an unknown job.
+    """
+    return TrainingJob._read(json.loads(_picchu.training_progress(job)))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where something that a ledger has open stands.
+
+    Attributes:
+        kind: What it is, for example ``"training_job"``.
+        id: The service's name for it.
+        job: How far a job is.
+        deployment: ARN of a deployment.
+        status: Where a deployment stands, for example ``"in_service"``.
+        problem: Why the service did not tell.
+    """
+
+    kind: str
+    id: str
+    job: TrainingJob | None = None
+    deployment: str | None = None
+    status: str | None = None
+    problem: str | None = None
+
+
+def status(place: str | os.PathLike[str] = ".") -> tuple[Standing, ...]:
+    """Where the training jobs and the deployments of a ledger stand. Costs nothing.
+
+    >>> for standing in picchu.aws.status():  # doctest: +SKIP
+    ...     print(standing.kind, standing.job and standing.job.status)
+    training_job completed
+    """
+    standings = []
+    for entry in json.loads(_picchu.training_status(os.fspath(place))):
+        job = entry.get("job")
+        state, arn = entry.get("deployment") or (None, None)
+        standings.append(
+            Standing(
+                entry["kind"],
+                entry["id"],
+                TrainingJob._read(job) if job else None,
+                arn,
+                state,
+                entry.get("problem"),
+            )
+        )
+    return tuple(standings)
+
+
+def hyperparameters(preset: Preset | None = None, *, pictures: int = 0) -> dict[str, str]:
+    """Numbers for Nova Canvas, as exact decimal strings.
+
+    Args:
+        preset: ``"service"`` for the service's defaults, ``"characters"`` for a long, careful run.
+        pictures: Without a preset, the size of the dataset that they are for.
+
+    >>> picchu.aws.hyperparameters("characters")
+    {'batchSize': '64', 'learningRate': '0.000001', 'stepCount': '14000'}
+    >>> picchu.aws.hyperparameters(pictures=60)["stepCount"]
+    '1500'
+    """
+    numbers: dict[str, str] = json.loads(_picchu.hyperparameters(preset, pictures))
+    return numbers
+
+
+def sweep(base: Mapping[str, str]) -> tuple[dict[str, str], ...]:
+    """Further tries around numbers, each with one change, in the order in which they are worth their money.
+
+    >>> [tried["stepCount"] for tried in picchu.aws.sweep(picchu.aws.hyperparameters("characters"))][:2]
+    ['7000', '20000']
+    """
+    return tuple(json.loads(_picchu.sweep_hyperparameters(json.dumps(dict(base)))))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model made callable, which bills by the hour until it is deleted.
+
+    As a context manager it waits until it serves, and deletes itself at the end, also after an exception.
+
+    Attributes:
+        id: Its ARN, which `generate` takes.
+        usd_per_hour: What it costs an hour in US dollars, where that is known.
+        ledger: The folder whose ``ledger.jsonl`` remembers it.
+    """
+
+    id: str
+    usd_per_hour: float | None
+    ledger: Path
+
+    def wait(self, *, poll: float = 30.0, timeout: float = 7200.0) -> None:
+        """Waits until it serves.
+
+        Args:
+            poll: Seconds between looks; the first come sooner.
+            timeout: Seconds until this gives up. The deployment bills on.
+
+        Raises:
+            Unavailable: If it cannot be made, in the service's words.
+            Timeout: If it takes too long.
+        """
+        _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
+
+    def delete(self) -> None:
+        """Ends it, and with it the bill. Deleting what is gone is no error."""
+        _picchu.delete_deployment(self.id, self.ledger)
+
+    def __enter__(self) -> Deployment:
+        try:
+            self.wait()
+        except BaseException:
+            # Python calls no exit for what was not entered, and it bills.
+            self.delete()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delete()
+
+
+def deploy(
+    model: str | CustomModel,
+    *,
+    name: str = "picchu",
+    units: int = 1,
+    commitment: Literal["none", "one_month", "six_months"] = "none",
+    ledger: str | os.PathLike[str] = ".",
+) -> Deployment:
+    """Starts serving a trained model. **It bills by the hour from here to its deletion**, used or not.
+
+    Args:
+        model: A model, or its ARN.
+        name: Name of the deployment. The same name and model are one deployment.
+        units: Model units that serve.
+        commitment: For how long is paid at least; with one, it cannot be deleted before its end.
+        ledger: The folder whose ``ledger.jsonl`` remembers it for `status` and `clean`.
+
+    >>> with picchu.aws.deploy(job.model) as deployment:  # doctest: +SKIP
+    ...     picchu.aws.generate(["Mayu waves"], model=deployment, out="board")
+    """
+    arn = model.id if isinstance(model, CustomModel) else model
+    body, usd = _picchu.deploy(arn, name, units, commitment, os.fspath(ledger))
+    return Deployment(json.loads(body)["id"], usd, Path(ledger))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What is to be drawn.
+
+    Args:
+        prompt: What to draw; the name of a character stands for its looks.
+        seed: Seed of the first image; the panel's number unless given.
+        count: How many images to choose from.
+    """
+
+    prompt: str
+    seed: int | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnImage:
+    """An image, with what draws it again.
+
+    Attributes:
+        path: The file.
+        seed: Its seed.
+        model: Who drew it.
+    """
+
+    path: Path
+    seed: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPanel:
+    """A panel that was drawn, or not.
+
+    Attributes:
+        panel: What was asked.
+        images: Its images.
+        failure: Why there are fewer than asked for.
+    """
+
+    panel: Panel
+    images: tuple[DrawnImage, ...]
+    failure: str | None = None
+
+
+def generate(
+    panels: Iterable[str | Panel],
+    *,
+    model: str | Deployment,
+    out: str | os.PathLike[str],
+    negative_prompt: str | None = None,
+    width: int = 1024,
+    height: int = 1024,
+    cfg_scale: float = 8.0,
+    premium: bool = True,
+) -> tuple[DrawnPanel, ...]:
+    """Draws a storyboard: images, ``storyboard.html`` and ``storyboard.png`` in a folder. It costs money.
+
+    What is there already is not drawn again: the same call draws only what failed.
+
+    Args:
+        panels: What to draw, in order.
+        model: Who draws: a deployment, its ARN, or a model's id.
+        out: The folder.
+        negative_prompt: What is kept out of all images; the usual faults unless given.
+        width: Pixels of an image, 320 to 4096 in steps of 16.
+        height: Pixels of an image.
+        cfg_scale: How closely prompts are followed, 1.1 to 10.
+        premium: Whether the better, dearer quality is drawn.
+
+    Raises:
+        InvalidInput: For settings out of range.
+
+    >>> picchu.aws.generate(["Mayu waves"], model=deployment, out="board")[0].images  # doctest: +SKIP
+    (DrawnImage(path=PosixPath('board/panels/001-0-5f6d2f9c1c3e.png'), seed=0, model='arn:…'),)
+    """
+    board = {
+        "panels": [asdict(Panel(panel) if isinstance(panel, str) else panel) for panel in panels],
+        "negative_prompt": negative_prompt,
+        "width": width,
+        "height": height,
+    }
+    who = model.id if isinstance(model, Deployment) else model
+    folder = Path(out)
+    return tuple(
+        DrawnPanel(
+            Panel(drawn["prompt"], drawn["seed"], drawn["count"]),
+            tuple(
+                DrawnImage(folder / image["image"], image["seed"], image["model"])
+                for image in drawn["images"]
+            ),
+            drawn.get("failure"),
+        )
+        for drawn in json.loads(_picchu.generate(json.dumps(board), who, folder, cfg_scale, premium))
+    )

@@ -1,0 +1,158 @@
+//! Fine-tuning, serving and drawing on Amazon Bedrock.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use picchu::{
+    Deployer as _, Error, Result,
+    aws::{
+        AwsContext, AwsSettings,
+        bedrock::{
+            BedrockDeployer, CanvasGenerator, CanvasSettings, Commitment, Preset, job_progress, suggest,
+            sweep,
+        },
+    },
+    config::{PreparedTraining, Training, open_store, standings, stands_in_the_way},
+    generate::Storyboard,
+    train::Ledger,
+    types::{CustomModel, PriceTable},
+};
+use pyo3::prelude::*;
+
+use crate::{cloud::json, runtime::wait};
+
+fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| Error::invalid(format!("{what} is not understood: {e}")))
+}
+
+fn seconds(value: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|e| Error::invalid(format!("{value} seconds: {e}")))
+}
+
+async fn open(training: &str, ledger: &Path) -> Result<PreparedTraining> {
+    let training: Training = read("the training", training)?;
+    let ledger = Ledger::new(open_store(ledger)?);
+    training.open(&AwsSettings::default(), ledger, PriceTable::built_in()).await
+}
+
+/// Numbers as JSON: by a preset, or by how many pictures there are, with the reason.
+#[pyfunction]
+#[pyo3(signature = (preset=None, pictures=0))]
+pub(crate) fn hyperparameters(py: Python<'_>, preset: Option<&str>, pictures: usize) -> PyResult<String> {
+    wait(py, async {
+        match preset {
+            Some(name) => {
+                let preset: Preset = read("the preset", &json(&name)?)?;
+                json(&preset.values())
+            }
+            None => json(&suggest(pictures).values),
+        }
+    })
+}
+
+/// Further tries around numbers, as JSON.
+#[pyfunction]
+pub(crate) fn sweep_hyperparameters(py: Python<'_>, base: &str) -> PyResult<String> {
+    wait(py, async { json(&sweep(&read("the hyperparameters", base)?)) })
+}
+
+/// What was found about a job before it is created, as JSON.
+#[pyfunction]
+pub(crate) fn check_training(py: Python<'_>, training: &str) -> PyResult<String> {
+    wait(py, async { json(&open(training, Path::new(".")).await?.check().await?) })
+}
+
+/// The request that would start a job, as JSON.
+#[pyfunction]
+pub(crate) fn training_request(py: Python<'_>, training: &str) -> PyResult<String> {
+    wait(py, async { open(training, Path::new(".")).await?.request().to_json() })
+}
+
+/// Checks a job and starts it, or finds the one that the same training started; as JSON.
+#[pyfunction]
+pub(crate) fn train(py: Python<'_>, training: &str, ledger: PathBuf) -> PyResult<String> {
+    wait(py, async {
+        let training = open(training, &ledger).await?;
+        stands_in_the_way(&training.check().await?)?;
+        json(&training.submit().await?)
+    })
+}
+
+/// How far a job is, as JSON.
+#[pyfunction]
+pub(crate) fn training_progress(py: Python<'_>, job: &str) -> PyResult<String> {
+    wait(py, async {
+        let context = AwsContext::from_env(&AwsSettings::default()).await?;
+        json(&job_progress(&context, job).await?)
+    })
+}
+
+/// Where the jobs and deployments of a ledger stand, as JSON.
+#[pyfunction]
+pub(crate) fn training_status(py: Python<'_>, place: PathBuf) -> PyResult<String> {
+    wait(py, async { json(&standings(&Ledger::new(open_store(&place)?), &AwsSettings::default()).await?) })
+}
+
+async fn deployer(ledger: &Path) -> Result<BedrockDeployer> {
+    let context = AwsContext::from_env(&AwsSettings::default()).await?;
+    Ok(BedrockDeployer::new(&context, Ledger::new(open_store(ledger)?)))
+}
+
+/// Starts serving a model: the deployment as JSON, and its price an hour.
+#[pyfunction]
+pub(crate) fn deploy(
+    py: Python<'_>,
+    model: String,
+    name: &str,
+    units: u32,
+    commitment: &str,
+    ledger: PathBuf,
+) -> PyResult<(String, Option<f64>)> {
+    wait(py, async {
+        let commitment: Commitment = read("the commitment", &json(&commitment)?)?;
+        let deployer = deployer(&ledger).await?.units(units).commitment(commitment);
+        let model = CustomModel { id: model, base_model: String::new() };
+        Ok((json(&deployer.deploy(name, &model).await?)?, deployer.usd_per_hour()))
+    })
+}
+
+/// Waits until a deployment serves.
+#[pyfunction]
+pub(crate) fn wait_for_deployment(
+    py: Python<'_>,
+    deployment: &str,
+    poll: f64,
+    timeout: f64,
+    ledger: PathBuf,
+) -> PyResult<()> {
+    wait(py, async {
+        let deployer = deployer(&ledger).await?.patience(seconds(poll)?, seconds(timeout)?);
+        deployer.wait(deployment).await.map(drop)
+    })
+}
+
+/// Ends a deployment.
+#[pyfunction]
+pub(crate) fn delete_deployment(py: Python<'_>, deployment: &str, ledger: PathBuf) -> PyResult<()> {
+    wait(py, async { deployer(&ledger).await?.delete(deployment).await })
+}
+
+/// Draws a storyboard, given as JSON, and tells what became of each panel, as JSON.
+#[pyfunction]
+pub(crate) fn generate(
+    py: Python<'_>,
+    board: &str,
+    model: &str,
+    out: PathBuf,
+    cfg_scale: f32,
+    premium: bool,
+) -> PyResult<String> {
+    wait(py, async {
+        let board: Storyboard = read("the storyboard", board)?;
+        let context = AwsContext::from_env(&AwsSettings::default()).await?;
+        let generator = CanvasGenerator::new(&context, model, CanvasSettings { cfg_scale, premium })?;
+        json(&board.draw(&generator, &open_store(&out)?).await?)
+    })
+}

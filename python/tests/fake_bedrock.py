@@ -1,0 +1,197 @@
+"""Amazon Bedrock with IAM and STS over HTTP: jobs, models, throughput and roles, kept as the services do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote
+
+from PIL import Image
+
+ACCOUNT = "123456789012"
+TRUST = {
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "bedrock.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ]
+}
+Answer = tuple[int, Any]
+ABSENT: Answer = (404, {"__type": "ResourceNotFoundException", "message": "not found"})
+
+
+def arn(kind: str, name: str) -> str:
+    return f"arn:aws:bedrock:us-east-1:{ACCOUNT}:{kind}/{name}"
+
+
+class FakeBedrock:
+    """Answers at ``address`` until it is left. ``alive`` says whether the model can be trained."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.jobs: dict[str, str] = {}
+        self.models: set[str] = set()
+        self.throughput: dict[str, str] = {}
+        self.roles: set[str] = set()
+        self.requests: list[tuple[str, Any]] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None: ...
+
+            def handle_all(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                path = unquote(self.path.split("?")[0]).strip("/")
+                if body.startswith(b"Action="):
+                    status, answer = service.identity(dict(parse_qsl(body.decode())))
+                else:
+                    status, answer = service.answer(self.command, path, json.loads(body or b"{}"))
+                sent = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+                self.send_response(status)
+                if status >= 400 and isinstance(answer, dict):
+                    self.send_header("x-amzn-errortype", answer["__type"])
+                self.send_header("Content-Length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            do_GET = do_POST = do_DELETE = handle_all  # noqa: N815
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def sent(self, operation: str) -> list[Any]:
+        """The bodies of the requests of an operation."""
+        return [body for name, body in self.requests if name == operation]
+
+    def identity(self, form: Mapping[str, str]) -> Answer:
+        action, name = form["Action"], form.get("RoleName", "")
+        self.requests.append((action, form))
+        result = ""
+        if action == "GetCallerIdentity":
+            result = (
+                f"<Account>{ACCOUNT}</Account><Arn>arn:aws:iam::{ACCOUNT}:user/me</Arn><UserId>U</UserId>"
+            )
+        elif action == "SimulatePrincipalPolicy":
+            result = "<EvaluationResults></EvaluationResults>"
+        elif action == "CreateRole":
+            self.roles.add(name)
+        elif name not in self.roles:
+            return 404, "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>"
+        elif action == "DeleteRole":
+            self.roles.discard(name)
+        if action in ("CreateRole", "GetRole"):
+            result = (
+                f"<Role><Path>/</Path><RoleName>{name}</RoleName><RoleId>R</RoleId>"
+                f"<Arn>arn:aws:iam::{ACCOUNT}:role/{name}</Arn><CreateDate>2026-11-24T12:00:00Z</CreateDate>"
+                f"<AssumeRolePolicyDocument>{quote(json.dumps(TRUST))}</AssumeRolePolicyDocument></Role>"
+            )
+        return 200, f"<{action}Response><{action}Result>{result}</{action}Result></{action}Response>"
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
+        kind, *rest = path.split("/")
+        name = rest[-1] if rest else ""
+        self.requests.append((f"{method} {kind}", body))
+        match method, kind:
+            case "GET", "foundation-models":
+                if not self.alive:
+                    return ABSENT
+                details = {
+                    "modelArn": "arn",
+                    "modelId": rest[0],
+                    "outputModalities": ["IMAGE"],
+                    "customizationsSupported": ["FINE_TUNING"],
+                    "modelLifecycle": {"status": "ACTIVE"},
+                }
+                return 200, {"modelDetails": details}
+            case "POST", "model-customization-jobs" if name == "stop":
+                if self.jobs.get(rest[-2]) != "InProgress":
+                    return 400, {"__type": "ConflictException", "message": "not running"}
+                self.jobs[rest[-2]] = "Stopped"
+                return 200, {}
+            case "POST", "model-customization-jobs":
+                self.jobs.setdefault(body["jobName"], "InProgress")
+                return 201, {"jobArn": arn("model-customization-job", body["jobName"])}
+            case "GET", "model-customization-jobs" if name in self.jobs:
+                return 200, self.job(name)
+            case (("GET" | "DELETE"), "custom-models") if name in self.models:
+                if method == "DELETE":
+                    self.models.discard(name)
+                    return 200, {}
+                made = {"modelName": name, "creationTime": "2026-11-24T12:00:00Z"}
+                return 200, {"modelArn": arn("custom-model", name), **made}
+            case "POST", "provisioned-model-throughput":
+                self.throughput[body["provisionedModelName"]] = body["modelId"]
+                return 201, {"provisionedModelArn": arn("provisioned-model", body["provisionedModelName"])}
+            case (("GET" | "DELETE"), "provisioned-model-throughput") if name in self.throughput:
+                if method == "DELETE":
+                    del self.throughput[name]
+                    return 200, {}
+                return 200, self.serving(name)
+            case "POST", "model":
+                return 200, draw(body)
+        return ABSENT
+
+    def job(self, name: str) -> dict[str, Any]:
+        status = self.jobs[name]
+        job: dict[str, Any] = {
+            "jobArn": arn("model-customization-job", name),
+            "jobName": name,
+            "outputModelName": name,
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/tune",
+            "status": status,
+            "statusDetails": {"trainingDetails": {"status": status}},
+            "creationTime": "2026-11-24T12:00:00Z",
+            "baseModelArn": "amazon.nova-canvas-v1:0",
+            "trainingDataConfig": {"s3Uri": "s3://bucket/film/train.jsonl"},
+            "validationDataConfig": {"validators": []},
+            "outputDataConfig": {"s3Uri": "s3://bucket/model"},
+        }
+        if status == "Completed":
+            self.models.add(name)
+            job |= {"outputModelArn": arn("custom-model", name), "trainingMetrics": {"trainingLoss": 0.125}}
+        return job
+
+    def serving(self, name: str) -> dict[str, Any]:
+        model, now = self.throughput[name], "2026-11-24T12:00:00Z"
+        return {
+            "modelUnits": 1,
+            "desiredModelUnits": 1,
+            "provisionedModelName": name,
+            "provisionedModelArn": arn("provisioned-model", name),
+            "modelArn": model,
+            "desiredModelArn": model,
+            "foundationModelArn": "amazon.nova-canvas-v1:0",
+            "status": "Failed" if "bad" in name else "InService",
+            "failureMessage": "no capacity",
+            "creationTime": now,
+            "lastModifiedTime": now,
+        }
+
+    def __enter__(self) -> FakeBedrock:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def draw(body: Any) -> dict[str, Any]:
+    if "blocked" in body["textToImageParams"]["text"]:
+        return {"images": [], "error": "This request was blocked by the filters"}
+    picture = BytesIO()
+    Image.new("RGB", (64, 64), (body["imageGenerationConfig"]["seed"], 90, 120)).save(picture, "PNG")
+    return {"images": [base64.b64encode(picture.getvalue()).decode()]}

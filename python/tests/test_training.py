@@ -1,0 +1,178 @@
+"""Fine-tuning, serving and drawing from Python: real HTTP against servers that play the services."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import picchu
+from fake_bedrock import FakeBedrock, arn
+from fake_s3 import FakeS3
+
+ROLE = "arn:aws:iam::123456789012:role/tune"
+
+
+@pytest.fixture
+def bedrock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
+    with FakeBedrock() as bedrock, FakeS3() as s3:
+        picture = BytesIO()
+        Image.new("RGB", (512, 640)).save(picture, "PNG")
+        lines = []
+        for n in range(6):
+            s3.objects[f"bucket/film/images/{n}.png"] = picture.getvalue()
+            lines.append({"image-ref": f"s3://bucket/film/images/{n}.png", "caption": "Mayu waits."})
+        s3.objects["bucket/film/train.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        for name, value in {
+            "AWS_ENDPOINT_URL": bedrock.address,
+            "AWS_ENDPOINT_URL_S3": s3.address,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
+            "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-show-nowhere",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "none",
+            "AWS_SHARED_CREDENTIALS_FILE": "none",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield bedrock
+
+
+def training(**options: Any) -> picchu.aws.Training:
+    return picchu.aws.Training("s3://bucket/film", output="s3://bucket/model", **options)
+
+
+def test_from_an_export_to_images_and_back_to_nothing(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    plan = training(preset="characters")
+    findings = plan.check()
+    assert {finding.severity for finding in findings} == {"note"}
+    assert any("896000 pictures" in finding.message for finding in findings)
+    assert not bedrock.jobs
+    assert not bedrock.roles
+
+    job = picchu.aws.train(plan, ledger=tmp_path)
+    assert picchu.aws.train(plan, ledger=tmp_path).id == job.id
+    assert len(bedrock.sent("POST model-customization-jobs")) == 1
+    assert (job.status, len(bedrock.roles)) == ("in_progress", 1)
+    bedrock.jobs[job.name] = "Completed"
+    done = picchu.aws.training_job(job.id)
+    assert (done.status, done.loss, done.phases["training"]) == ("completed", 0.125, "Completed")
+    assert done.model is not None
+    assert done.model.id == arn("custom-model", job.name)
+    assert [(s.kind, s.job) for s in picchu.aws.status(tmp_path)] == [("training_job", done), ("role", None)]
+
+    with picchu.aws.deploy(done.model, name="board", ledger=tmp_path) as deployment:
+        assert deployment.usd_per_hour == 60.5
+        (serving, *_) = picchu.aws.status(tmp_path)
+        assert (serving.deployment, serving.status) == (deployment.id, "in_service")
+        panels: list[str | picchu.aws.Panel] = [
+            picchu.aws.Panel("Mayu waves", seed=40, count=2),
+            "something blocked",
+        ]
+        drawn = picchu.aws.generate(panels, model=deployment, out=tmp_path / "board")
+    assert not bedrock.throughput
+    assert [image.seed for image in drawn[0].images] == [40, 41]
+    with Image.open(drawn[0].images[1].path) as picture:
+        assert picture.getpixel((0, 0)) == (41, 90, 120)
+    assert "blocked by the filters" in (drawn[1].failure or "")
+    assert (tmp_path / "board" / "storyboard.html").exists()
+    picchu.aws.clean(tmp_path)
+    assert not bedrock.models
+    assert not bedrock.roles
+    assert picchu.aws.resources(tmp_path) == ()
+
+
+def test_a_model_at_its_end_is_told_before_anything_is_read(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    bedrock.alive = False
+    for refused in (
+        training().check,
+        training(role=ROLE).request,
+        lambda: picchu.aws.train(training(), ledger=tmp_path),
+    ):
+        with pytest.raises(picchu.ConfigError, match=r"end of its life on 2026-09-30.*--to diffusers"):
+            refused()
+    assert {operation for operation, _ in bedrock.requests} == {"GET foundation-models"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deployment_ends_however_its_block_ends(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    model = arn("custom-model", "mayu")
+
+    def fail() -> None:
+        with picchu.aws.deploy(model, ledger=tmp_path):
+            assert len(bedrock.throughput) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not bedrock.throughput
+    with (
+        pytest.raises(picchu.Unavailable, match="no capacity"),
+        picchu.aws.deploy(model, name="bad", ledger=tmp_path),
+    ):
+        pytest.fail("it never serves")
+    assert not bedrock.throughput
+    assert picchu.aws.resources(tmp_path) == ()
+    assert len(bedrock.sent("POST provisioned-model-throughput")) == 2
+
+
+def test_what_stands_in_the_way_creates_nothing(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    wrong = training(role="tune", hyperparameters={"learningRate": "1e-6"})
+    assert sum(finding.severity == "error" for finding in wrong.check()) == 2
+    with pytest.raises(picchu.ConfigError, match=r"nothing was created: learningRate.*and 1 more"):
+        picchu.aws.train(wrong, ledger=tmp_path)
+    with pytest.raises(picchu.NotFound):
+        picchu.aws.Training("s3://bucket/nothing", output="s3://bucket/model", role=ROLE).check()
+    with pytest.raises(picchu.NotFound):
+        picchu.aws.training_job("no-such-job")
+    with pytest.raises(picchu.InvalidInput, match="preset"):
+        picchu.aws.hyperparameters("other")  # type: ignore[arg-type]
+    with pytest.raises(picchu.InvalidInput, match="cfg_scale"):
+        picchu.aws.generate(["Mayu"], model="model", out=tmp_path, cfg_scale=20)
+    assert not bedrock.jobs
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_requests_are_what_amazons_own_client_takes(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    """Held against the rules of the service's description, which the AWS CLI checks by too."""
+    session = pytest.importorskip("botocore.session").Session()
+    shape = session.get_service_model("bedrock").operation_model("CreateModelCustomizationJob").input_shape
+    networks = {"subnets": ("subnet-1a2b3c4d",), "security_groups": ("sg-1a2b3c4d",)}
+    bedrock.roles.add("tune")
+    for options in ({}, {"kms_key": "alias/mine", **networks}):
+        plan = training(role=ROLE, name="Señora Ñandú: part_2 (final)", **options)
+        request = plan.request()
+        assert list(problems(shape, request)) == []
+        picchu.aws.train(plan, ledger=tmp_path)
+        client = session.create_client("bedrock", region_name="us-east-1")
+        client.create_model_customization_job(**request)
+        ours, theirs = bedrock.sent("POST model-customization-jobs")[-2:]
+        assert ours == theirs
+    broken = {**request, "jobName": "has spaces", "hyperParameters": {"stepCount": 500}}
+    assert len(list(problems(shape, broken))) == 2
+
+
+def problems(shape: Any, value: Any) -> Iterator[str]:
+    """What botocore's validation refuses, and the patterns, which it leaves to the service."""
+    from botocore.validate import ParamValidator
+
+    report = ParamValidator().validate(value, shape)
+    if report.has_errors():
+        yield report.generate_report()
+    yield from unfit(shape, value)
+
+
+def unfit(shape: Any, value: Any) -> Iterator[str]:
+    if shape.type_name == "structure":
+        for name, inner in value.items():
+            yield from unfit(shape.members[name], inner)
+    elif shape.type_name == "list":
+        for inner in value:
+            yield from unfit(shape.member, inner)
+    elif isinstance(value, str) and not re.fullmatch(shape.metadata.get("pattern", ".*"), value):
+        yield f"{shape.name}: {value}"
