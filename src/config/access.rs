@@ -55,7 +55,10 @@ impl Access {
         .at(Stage::Sample))
     }
 
-    #[cfg_attr(not(any(feature = "aws-s3", feature = "http")), allow(unused_variables, clippy::unused_self))]
+    #[cfg_attr(
+        not(all(feature = "video", any(feature = "aws-s3", feature = "http"))),
+        allow(unused_variables, clippy::unused_self)
+    )]
     fn remote_film(&self, address: &str, scheme: &str) -> Result<Arc<dyn FrameSource>> {
         match scheme {
             #[cfg(all(feature = "video", feature = "aws-s3"))]

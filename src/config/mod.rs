@@ -218,7 +218,7 @@ impl Config {
 /// The built-in prices, with a file's over them, entry by entry.
 ///
 /// # Errors
-/// [`Io`](crate::ErrorKind::Io) for a file that cannot be read; as [`PriceTable::from_toml`].
+/// As [`Error::io`] for a file that cannot be read, and as [`PriceTable::from_toml`].
 pub fn price_table(file: Option<&Path>) -> Result<PriceTable> {
     let Some(path) = file else { return Ok(PriceTable::built_in()) };
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the prices", path, e))?;

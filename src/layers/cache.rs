@@ -85,6 +85,7 @@ impl Cache {
     }
 
     /// The hashes of all stored answers.
+    #[cfg_attr(not(feature = "aws-bedrock"), allow(dead_code))]
     pub(crate) async fn known(&self) -> Result<HashSet<String>> {
         let folder = Key::new(FOLDER)?;
         let keys = self.store.list(Some(&folder)).map_ok(|object| object.key.as_str().replace('/', ""));
@@ -92,6 +93,7 @@ impl Cache {
     }
 
     /// Stores an answer that came another way.
+    #[cfg_attr(not(feature = "aws-bedrock"), allow(dead_code))]
     pub(crate) async fn keep(&self, hash: &str, answer: Bytes) -> Result<()> {
         self.store.put(&place(hash)?, answer, PutMode::Overwrite).await
     }

@@ -17,12 +17,16 @@ pub(crate) use folder::picture_limits;
 use futures::stream::BoxStream;
 #[cfg(any(feature = "aws-s3", feature = "http"))]
 pub(crate) use pinned::{FetchOnce, Part, Pinned, Version};
+#[cfg(any(feature = "video", feature = "aws-s3", feature = "http"))]
+pub(crate) use range::read_exactly;
 pub use range::{BytesReader, FileReader, RangeReader};
 #[cfg(feature = "video")]
-pub(crate) use range::{open_file, read_exactly, whole_fingerprint};
+pub(crate) use range::{open_file, whole_fingerprint};
 pub use sample::{sample, sample_analysed};
+#[cfg(feature = "video")]
+pub(crate) use sampled::SAMPLED;
 #[cfg(any(feature = "video", feature = "aws-s3", feature = "http"))]
-pub(crate) use sampled::{SAMPLED, sampled_fingerprint};
+pub(crate) use sampled::sampled_fingerprint;
 pub use sampling::{Interval, Policy, Sampling};
 
 use crate::{
