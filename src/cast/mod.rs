@@ -14,8 +14,7 @@ mod draft;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use add::SHORTEST;
-pub use add::{Cutting, Lesson, Region};
+pub use add::{Cutting, Region};
 pub use draft::PAGE;
 use image::{ImageReader, RgbaImage};
 

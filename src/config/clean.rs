@@ -60,6 +60,26 @@ impl Cleaner {
         Ok(found)
     }
 
+    /// What carries picchu's tag in the Region and is not open in the ledger: what another folder's ledger knows, what
+    /// another machine made, what a lost ledger knew. It may be others of the account who made it. Changes nothing. With
+    /// it, what could not be asked.
+    ///
+    /// # Errors
+    /// The ledger's, and where no Region or credentials are set.
+    #[cfg(feature = "aws-train")]
+    pub async fn scan(&self) -> Result<(Vec<Resource>, Vec<String>)> {
+        let context = AwsContext::from_env(&self.aws).await?;
+        let known = self.ledger.open().await?;
+        let tagged = crate::aws::bedrock::tagged_resources(&context).await;
+        let found = tagged
+            .found
+            .into_iter()
+            .filter(|entry| !known.iter().any(|k| (k.kind, &k.id) == (entry.kind, &entry.id)))
+            .map(|entry| Resource { entry, exists: Some(true), problem: None })
+            .collect();
+        Ok((found, tagged.unread))
+    }
+
     async fn exists(&self, entry: &Entry) -> Result<bool> {
         let context = self.context(entry).await?;
         match entry.kind {

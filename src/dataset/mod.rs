@@ -15,7 +15,6 @@
 mod calibration;
 mod calibration_page;
 mod contact_sheet;
-mod corrections;
 pub mod export;
 mod header;
 mod lineage;
@@ -25,7 +24,6 @@ mod npy;
 mod picture;
 pub(crate) mod review_page;
 mod salvage;
-mod sheets;
 mod split;
 mod stats;
 mod validate;
@@ -40,14 +38,12 @@ use image::RgbImage;
 
 pub use self::{
     calibration::{Bin, CalibrateOptions, PairAnswer, PairNearCut, Point, ThresholdReport, pair_answers},
-    corrections::{Correction, NOT_THE_CHARACTER},
     header::{
         AnalysisHeader, Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings,
     },
     lineage::{Lineage, Recut},
     lines::{from_jsonl, to_jsonl},
     merge::{Merged, Source, merge},
-    sheets::ContactSheet,
     split::{Part, ShotId, Split, SplitOptions},
     stats::{Advice, CharacterStats, More, Stats, View},
     validate::{Complaint, Fix, Violation, validate},

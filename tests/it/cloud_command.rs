@@ -406,8 +406,16 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
             && text(&looked).contains(&role)
             && text(&looked).contains("60.50 US dollars an hour in all")
     );
+    assert!(succeeds(&aws, &["clean", folder, "--older-than", "1h", "--yes"]).await.contains("Nothing"));
+    let other = tempfile::tempdir().unwrap();
+    let other = other.path().to_str().unwrap();
+    assert!(succeeds(&aws, &["clean", other]).await.contains("Nothing"));
+    let scanned = picchu(&aws, &["clean", other, "--scan"]).await;
+    assert!(text(&scanned).contains(&job) && text(&scanned).contains(&role), "{}", text(&scanned));
+    assert!(text(&scanned).contains("121.00 US dollars an hour in all"), "{}", text(&scanned));
     succeeds(&aws, &["clean", folder, "--yes"]).await;
     assert!(held.lock().unwrap().is_empty(), "{held:?}");
+    assert!(succeeds(&aws, &["clean", other, "--scan"]).await.contains("Nothing"));
     assert!(succeeds(&aws, &["status", folder]).await.contains("Nothing"));
 }
 

@@ -21,7 +21,7 @@ use picchu::{
         AwsContext, S3Store,
         bedrock::{
             BedrockDeployer, BedrockTrainer, CanvasGenerator, CanvasSettings, Commitment, JobSettings,
-            Preset, TrainingRole, client_token, end_resource, resource_exists,
+            Preset, TrainingRole, client_token, end_resource, resource_exists, tagged_resources,
         },
     },
     generate::{Panel, Storyboard},
@@ -52,6 +52,8 @@ pub(crate) struct Held {
     made: Vec<String>,
     /// Throughput by name: status.
     throughput: BTreeMap<String, String>,
+    /// Tags by ARN.
+    tags: BTreeMap<String, Value>,
     /// Roles by name: who may take them on, and what they may do, once that is put.
     pub(crate) roles: BTreeMap<String, (String, Option<String>)>,
 }
@@ -120,26 +122,31 @@ fn identities(held: &mut Held, request: &Recorded) -> Answer {
             .concat();
         return Answer::xml(operation, &format!("<EvaluationResults>{members}</EvaluationResults>"));
     }
-    let name = request.field("RoleName");
-    let role = |trust: &str| {
+    let role = |name: &str, trust: &str| {
         let trust = trust.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
         format!(
             "<Role><Path>/</Path><RoleName>{name}</RoleName><RoleId>R</RoleId><Arn>arn:aws:iam::123456789012:role/{name}</Arn>\
                  <CreateDate>2026-11-24T12:00:00Z</CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>"
         )
     };
+    if operation == "ListRoles" {
+        let roles: Vec<String> = held.roles.iter().map(|(name, (trust, _))| role(name, trust)).collect();
+        let roles = roles.concat().replace("<Role>", "<member>").replace("</Role>", "</member>");
+        return Answer::xml(operation, &format!("<IsTruncated>false</IsTruncated><Roles>{roles}</Roles>"));
+    }
+    let name = request.field("RoleName");
     match (operation, held.roles.get_mut(&name)) {
         // The role of whoever brings one.
-        ("GetRole", None) if name == "tune" => Answer::xml(operation, &role(TRUST)),
+        ("GetRole", None) if name == "tune" => Answer::xml(operation, &role(&name, TRUST)),
         ("CreateRole", Some(_)) => Answer::xml_error(409, "EntityAlreadyExists"),
         ("CreateRole", None) => {
             let trust = request.field("AssumeRolePolicyDocument");
-            let answer = Answer::xml(operation, &role(&trust));
+            let answer = Answer::xml(operation, &role(&name, &trust));
             held.roles.insert(name.clone(), (trust, None));
             answer
         }
         (_, None) => Answer::xml_error(404, "NoSuchEntity"),
-        ("GetRole", Some((trust, _))) => Answer::xml(operation, &role(trust)),
+        ("GetRole", Some((trust, _))) => Answer::xml(operation, &role(&name, trust)),
         ("PutRolePolicy", Some((_, policy))) => {
             *policy = Some(request.field("PolicyDocument"));
             Answer::xml(operation, "")
@@ -157,6 +164,47 @@ fn identities(held: &mut Held, request: &Recorded) -> Answer {
     }
 }
 
+/// What the service lists, and the tags of what it lists.
+fn listed(held: &Held, request: &Recorded) -> Option<Answer> {
+    let answer = match request.operation.split_once(" /")? {
+        ("POST", "listTagsForResource") => {
+            let asked = request.json()["resourceARN"].as_str().unwrap().to_owned();
+            Answer::json(json!({"tags": held.tags.get(&asked).cloned().unwrap_or(json!([]))}))
+        }
+        ("GET", "provisioned-model-throughputs") => {
+            let one = |name: &String| {
+                json!({
+                "provisionedModelName": name, "provisionedModelArn": arn("provisioned-model", name),
+                "modelArn": "m", "desiredModelArn": "m", "foundationModelArn": "m", "modelUnits": 2,
+                "desiredModelUnits": 2, "status": "InService", "creationTime": "2026-11-24T12:00:00Z",
+                "lastModifiedTime": "2026-11-24T12:00:00Z"})
+            };
+            Answer::json(
+                json!({"provisionedModelSummaries": held.throughput.keys().map(one).collect::<Vec<_>>()}),
+            )
+        }
+        ("GET", "model-customization-jobs") => {
+            let one = |(name, status): (&String, &String)| {
+                json!({
+                "jobArn": arn("model-customization-job", name), "jobName": name, "customModelName": name,
+                "baseModelArn": CANVAS, "status": status, "creationTime": "2026-11-24T12:00:00Z"})
+            };
+            let at_work = held.jobs.iter().filter(|(_, status)| *status == "InProgress");
+            Answer::json(json!({"modelCustomizationJobSummaries": at_work.map(one).collect::<Vec<_>>()}))
+        }
+        ("GET", "custom-models") => {
+            let one = |name: &String| {
+                json!({
+                "modelArn": arn("custom-model", name), "modelName": name, "baseModelArn": CANVAS,
+                "baseModelName": "Canvas", "creationTime": "2026-11-24T12:00:00Z"})
+            };
+            Answer::json(json!({"modelSummaries": held.models.iter().map(one).collect::<Vec<_>>()}))
+        }
+        _ => return None,
+    };
+    Some(answer)
+}
+
 /// The service, with a model that can be fine-tuned where `alive` says so.
 pub(crate) fn service(
     alive: bool,
@@ -167,6 +215,9 @@ pub(crate) fn service(
         let mut held = shared.lock().unwrap();
         if request.body.starts_with(b"Action=") {
             return identities(&mut held, request);
+        }
+        if let Some(answer) = listed(&held, request) {
+            return answer;
         }
         let operation = request.operation.replace("%3A", ":").replace("%2F", "/");
         let (method, path) = operation.split_once(' ').unwrap();
@@ -191,6 +242,8 @@ pub(crate) fn service(
             ("POST", "model-customization-jobs") => {
                 let name = request.json()["jobName"].as_str().unwrap().to_owned();
                 held.jobs.entry(name.clone()).or_insert_with(|| "InProgress".into());
+                held.tags.insert(arn("model-customization-job", &name), request.json()["jobTags"].clone());
+                held.tags.insert(arn("custom-model", &name), request.json()["customModelTags"].clone());
                 Answer::bytes(201, json!({"jobArn": arn("model-customization-job", &name)}).to_string())
             }
             ("GET", "model-customization-jobs") => {
@@ -217,6 +270,7 @@ pub(crate) fn service(
             ("POST", "provisioned-model-throughput") => {
                 let name = request.json()["provisionedModelName"].as_str().unwrap().to_owned();
                 held.throughput.entry(name.clone()).or_insert_with(|| "Creating".into());
+                held.tags.insert(arn("provisioned-model", &name), request.json()["tags"].clone());
                 Answer::bytes(
                     201,
                     json!({"provisionedModelArn": arn("provisioned-model", &name)}).to_string(),
@@ -622,6 +676,48 @@ async fn a_run_that_is_cut_off_at_any_call_starts_nothing_twice_and_leaves_nothi
         cut += 1;
     }
     assert!(creations == 3 && cut >= 15, "{cut} calls, {creations} of them create");
+}
+
+/// A ledger that is lost: the tag finds what was made, and nothing of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_ledger_knows_is_found_by_its_tag() {
+    let (held, script) = service(true);
+    let (aws, s3) = (FakeAws::start(script).await, FakeS3::start().await);
+    let life =
+        Life { context: aws.context(), held: Arc::clone(&held), data: data(&s3, 6).await, ledger: ledger() };
+    life.work().await;
+    let settings = JobSettings { tags: [("team".to_owned(), "film".to_owned())].into(), ..settings() };
+    let trainer = BedrockTrainer::new(&aws.context(), settings, Arc::clone(&life.data), ledger());
+    trainer.submit(&TrainingSpec { client_token: "another".into(), ..spec() }).await.unwrap();
+    {
+        let mut held = held.lock().unwrap();
+        held.jobs.insert("others-job".into(), "InProgress".into());
+        held.models.push("others-model".into());
+        held.roles.insert("others-role".into(), (TRUST.into(), None));
+        let others = json!([{"key": "created-by", "value": "others"}]);
+        held.tags.insert(arn("custom-model", "others-model"), others);
+    }
+    let tagged = tagged_resources(&aws.context()).await;
+    assert_eq!(tagged.unread, [""; 0]);
+    let mut found = tagged.found;
+    found.sort_by_key(|entry| entry.kind);
+    let kinds: Vec<_> = found.iter().map(|entry| entry.kind).collect();
+    let (job, role) = (ResourceKind::TrainingJob, ResourceKind::Role);
+    assert_eq!(kinds, [ResourceKind::ProvisionedThroughput, job, job, role], "{found:?}");
+    assert_eq!((found[0].usd_per_hour, found[0].time_ms), (Some(121.0), 1_795_521_600_000));
+    for entry in found {
+        end_resource(&aws.context(), &entry, Duration::from_millis(5)).await.unwrap();
+    }
+    {
+        let held = held.lock().unwrap();
+        assert_eq!((held.models.as_slice(), held.roles.len()), (&["others-model".to_owned()][..], 1));
+        assert!(held.throughput.is_empty() && held.jobs["others-job"] == "InProgress");
+        assert_eq!(held.jobs.values().filter(|status| *status == "InProgress").count(), 1);
+    }
+    aws.next("ListRoles", [Answer::xml_error(403, "AccessDenied")]);
+    let tagged = tagged_resources(&aws.context()).await;
+    assert!(tagged.found.is_empty() && tagged.unread.len() == 1, "{tagged:?}");
+    assert!(tagged.unread[0].contains("iam ListRoles"), "{tagged:?}");
 }
 
 /// A run from nothing to a deployment, and back.

@@ -34,6 +34,8 @@ mod lifecycle;
 #[cfg(feature = "aws-train")]
 mod metrics;
 #[cfg(feature = "aws-train")]
+mod orphans;
+#[cfg(feature = "aws-train")]
 mod request;
 #[cfg(feature = "aws-train")]
 mod role;
@@ -58,6 +60,7 @@ pub use self::{
     customize::{BedrockTrainer, JobProgress, job_progress},
     hyperparameters::{Hyperparameters, Preset, Suggestion, suggest, sweep},
     metrics::{StepLoss, loss_curve, training_losses},
+    orphans::{Tagged, tagged_resources},
     request::{JobRequest, JobSettings, Network, RequestTag, S3Address, client_token},
     role::TrainingRole,
     role_policies::{RolePolicies, role_policies},

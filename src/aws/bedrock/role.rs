@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
+    orphans::existing,
     request::TAG,
     role_policies::{RolePolicies, role_policies},
 };
@@ -20,6 +21,8 @@ use crate::{
     types::{Finding, Severity},
 };
 
+/// What the names of roles begin with.
+const PREFIX: &str = "picchu-train-";
 /// The policy within the role.
 const POLICY: &str = "dataset-and-output";
 /// A new role is not known everywhere at once: how often it is asked for, and for how long.
@@ -47,7 +50,7 @@ impl TrainingRole {
         let hash =
             Sha256::new_with_prefix(policies.trust.to_string()).chain_update(policies.access.to_string());
         let hash = crate::source::sha256_string(hash);
-        let name = format!("picchu-train-{}", &hash["sha256:".len()..][..12]);
+        let name = format!("{PREFIX}{}", &hash["sha256:".len()..][..12]);
         let arn = format!("arn:aws:iam::{account}:role/{name}");
         Ok(Self { context: context.clone(), policies, name, arn })
     }
@@ -143,6 +146,19 @@ async fn find(client: &Client, name: &str) -> Result<Option<String>> {
 
 pub(super) async fn role_exists(context: &AwsContext, name: &str) -> Result<bool> {
     Ok(find(&Client::new(context.sdk()), name).await?.is_some())
+}
+
+/// The roles that were made here, by their names.
+pub(super) async fn roles(context: &AwsContext) -> Result<Vec<Entry>> {
+    let mut roles = Client::new(context.sdk()).list_roles().into_paginator().items().send();
+    let mut found = Vec::new();
+    while let Some(role) = roles.next().await {
+        let role = role.map_err(|e| service_error("iam ListRoles", e))?;
+        if role.role_name().starts_with(PREFIX) {
+            found.push(existing(ResourceKind::Role, role.role_name(), context.region(), role.create_date()));
+        }
+    }
+    Ok(found)
 }
 
 /// Deletes a role that [`TrainingRole::ensure`] made. What is gone is no error.

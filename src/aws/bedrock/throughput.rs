@@ -106,12 +106,7 @@ impl BedrockDeployer {
 
     /// What it will cost an hour in US dollars, where the price is known.
     pub fn usd_per_hour(&self) -> Option<f64> {
-        let item = match self.commitment {
-            Commitment::None => "bedrock/provisioned",
-            Commitment::OneMonth => "bedrock/provisioned-one-month",
-            Commitment::SixMonths => "bedrock/provisioned-six-months",
-        };
-        self.prices.usd(item, Unit::Hour).map(|usd| usd * f64::from(self.units))
+        usd_per_hour(&self.prices, self.commitment, self.units)
     }
 
     /// Waits until a deployment serves.
@@ -263,6 +258,20 @@ impl Deployer for BedrockDeployer {
             None => Ok(()),
         }
     }
+}
+
+/// What model units cost an hour in US dollars, where the price is known.
+pub(super) fn usd_per_hour(
+    prices: &PriceTable,
+    commitment: Commitment,
+    units: impl Into<f64>,
+) -> Option<f64> {
+    let item = match commitment {
+        Commitment::None => "bedrock/provisioned",
+        Commitment::OneMonth => "bedrock/provisioned-one-month",
+        Commitment::SixMonths => "bedrock/provisioned-six-months",
+    };
+    prices.usd(item, Unit::Hour).map(|usd| usd * units.into())
 }
 
 /// A deployment that serves, and bills, until this is dropped.

@@ -1,6 +1,6 @@
 //! `picchu clean`: what was created in the cloud, what it costs, and its end.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use picchu::{
@@ -9,8 +9,10 @@ use picchu::{
     train::Ledger,
 };
 
-use crate::output::{ask, to_json};
+use crate::output::{ask, now_ms, to_json};
 
+// Each flag of the command line is a bool.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Args)]
 pub(crate) struct Clean {
     /// The dataset, or the folder with the `ledger.jsonl`.
@@ -21,9 +23,28 @@ pub(crate) struct Clean {
     /// Only what bills by the hour, used or not.
     #[arg(long)]
     hourly: bool,
+    /// Only what is older than this, for example `90m`, `12h`, `3d`.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<Duration>,
+    /// Ask Bedrock and IAM too for what carries picchu's tag in the Region and is not in this ledger. Others of the account
+    /// may have made it.
+    #[cfg(feature = "aws-train")]
+    #[arg(long)]
+    scan: bool,
     /// One JSON object a line on standard output; removes nothing without --yes.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A number with a unit.
+fn age(text: &str) -> std::result::Result<Duration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
+    let seconds = units.iter().find_map(|(unit, seconds)| {
+        text.strip_suffix(*unit)?.parse::<u32>().ok().map(|number| u64::from(number) * seconds)
+    });
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a number and s, m, h or d, for example 12h".into())
 }
 
 impl Clean {
@@ -31,6 +52,18 @@ impl Clean {
         let ledger = Ledger::new(access.store(&self.dir)?);
         let cleaner = Cleaner::new(ledger, access.aws.clone());
         let mut found = cleaner.look().await?;
+        #[cfg(feature = "aws-train")]
+        if self.scan {
+            let (orphans, unread) = cleaner.scan().await?;
+            for why in unread {
+                eprintln!("not everything could be asked: {why}");
+            }
+            found.extend(orphans);
+            // In the order in which things can be removed.
+            found.sort_by_key(|resource| resource.entry.kind);
+        }
+        let latest = self.older_than.map(|age| now_ms().saturating_sub(age.as_millis() as u64));
+        found.retain(|resource| latest.is_none_or(|latest| resource.entry.time_ms <= latest));
         found.retain(|resource| !self.hourly || resource.entry.kind.bills_by_the_hour());
         let mut hourly = 0.0;
         for resource in &found {
@@ -54,7 +87,7 @@ impl Clean {
         }
         if found.is_empty() {
             if !self.json {
-                println!("Nothing that the ledger knows is left.");
+                println!("Nothing to remove is known.");
             }
             return Ok(());
         }
