@@ -38,6 +38,7 @@ __all__ = [
     "generate",
     "hyperparameters",
     "join",
+    "learn_cast",
     "lineage",
     "load_cast",
     "merge",
@@ -212,6 +213,7 @@ def validate(
 def add_reference(
     cast: _Path, name: str, film: _Path, at: float, box: tuple[float, float, float, float], negative: bool
 ) -> None: ...
+def learn_cast(cast: _Path, dataset: _Path, per_character: int) -> int: ...
 def suggest_cast(film: _Path, out: _Path, groups: int, frames: int, pictures: int) -> Path: ...
 def export_custom_labels(
     dataset: _Path, films: Sequence[_Path], out: _Path, uri: str | None = None, unreviewed: bool = False

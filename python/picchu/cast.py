@@ -115,6 +115,32 @@ class Cast:
         _picchu.add_reference(Path(path), name, place(film), float(at), box, negative)
         return cls.load(path)
 
+    @classmethod
+    def learn(cls, path: str | os.PathLike[str], dataset: Place, *, per_character: int = 3) -> Cast:
+        """Makes reference pictures of what people corrected in a dataset, and names them in a cast file.
+
+        A box that was renamed shows its new character, and not the one that the detector saw; a box that was
+        rejected as ``"not the character"`` does not show its character. The next plan with the cast looks for
+        it by them. What was learned before is not learned twice.
+
+        Args:
+            path: The cast file; made if there is none.
+            dataset: The place of a dataset that people reviewed.
+            per_character: At most so many pictures for and as many against each character, the best first.
+
+        Returns:
+            The cast as the file now says.
+
+        Raises:
+            NotFound: If there is no such dataset.
+            InvalidInput: If the file is no cast.
+
+        >>> picchu.Cast.learn("cast.toml", "dataset")  # doctest: +SKIP
+        Cast(Nilo, Wara)
+        """
+        _picchu.learn_cast(Path(path), place(dataset), per_character)
+        return cls.load(path)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names, in the user's order."""

@@ -4,8 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use picchu::{
     Cast, Error,
-    cast::{Cutting, Region},
-    config::open_film,
+    cast::{Cutting, Lesson, Region},
+    config::{open_film, open_store},
+    dataset::Dataset,
     detect::{SuggestOptions, suggest_cast as suggest},
 };
 use pyo3::prelude::*;
@@ -29,6 +30,26 @@ pub(crate) fn add_reference(
         let region = Region::new(r#box).map_err(Error::invalid)?;
         let film = open_film(&film)?;
         Cast::add_reference(&cast, &*film, &Cutting { name, at, region, negative }).await.map(drop)
+    })
+}
+
+/// Makes reference pictures of what people corrected in a dataset. Gives how many are new.
+#[pyfunction]
+pub(crate) fn learn_cast(
+    py: Python<'_>,
+    cast: PathBuf,
+    dataset: PathBuf,
+    per_character: usize,
+) -> PyResult<usize> {
+    wait(py, async {
+        let dataset = Dataset::open(open_store(&dataset)?).await?;
+        let lessons: Vec<Lesson> = dataset
+            .corrections(per_character)
+            .await?
+            .into_iter()
+            .map(|c| Lesson { name: c.character, negative: c.negative, picture: c.picture })
+            .collect();
+        Ok(Cast::learn(&cast, &lessons)?.iter().filter(|(_, new)| *new).count())
     })
 }
 

@@ -25,7 +25,7 @@ mod _picchu {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::cast::{add_reference, suggest_cast};
+    use super::cast::{add_reference, learn_cast, suggest_cast};
     #[pymodule_export]
     use super::cloud::{batch, delete_collection, enrol, resources};
     #[pymodule_export]

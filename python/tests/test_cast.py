@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,16 @@ def test_options_of_the_detector_are_checked(film_path: Path, cast_path: Path) -
     wrong = picchu.local.PaletteDetector(cast_path, max_per_frame=0)
     with pytest.raises(picchu.exceptions.InvalidInput, match="max_per_frame"):
         picchu.film(film_path).detect(wrong).explain()
+
+
+def test_corrections_become_references(dataset: picchu.Dataset, tmp_path: Path) -> None:
+    place = tmp_path / "dataset"
+    shutil.copytree(dataset.path, place)
+    record = dataset.kept[0]
+    other = next(name for name in dataset.characters if name != record.character)
+    line = {"record": record.id, "decision": "rename", "character": other, "reviewer": "ann", "time_ms": 1}
+    (place / "reviews.jsonl").write_text(json.dumps(line) + "\n")
+    cast = picchu.Cast.learn(tmp_path / "cast.toml", place)
+    assert len(cast[other].references) == 1
+    assert len(cast[str(record.character)].negatives) == 1
+    assert picchu.Cast.learn(tmp_path / "cast.toml", place) == cast

@@ -1,4 +1,4 @@
-//! Cutting a reference picture from a film and naming it in the cast file.
+//! Reference pictures that are cut from a film or a dataset, and named in the cast file.
 
 use std::{
     io::Cursor,
@@ -13,6 +13,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::not_a_cast;
 use crate::{
+    dataset::FileHash,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{FrameSource, Sampling},
     store::{PutMode, slug, write_file},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Shortest allowed side of a reference picture, in pixels.
-const SHORTEST: u32 = 16;
+pub(crate) const SHORTEST: u32 = 16;
 
 /// A part of a frame, in pixels or in ratios of the frame.
 ///
@@ -101,7 +102,53 @@ pub struct Cutting {
     pub negative: bool,
 }
 
+/// A picture that tells who somebody is, or who is not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// Name of the character; a new one is added to the cast.
+    pub name: String,
+    /// Whether it shows what is taken for the character and is not.
+    pub negative: bool,
+    /// The picture, tightly around the character.
+    pub picture: RgbImage,
+}
+
 impl Cast {
+    /// Puts pictures beside the cast file and names them there. The file is made if there is none; comments and order in
+    /// it stay. A picture that was put there before is not put there again. Gives the path of each picture, and whether it
+    /// is new.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a wrong name, and a file that is no cast; those of the disk.
+    pub fn learn(path: impl AsRef<Path>, lessons: &[Lesson]) -> Result<Vec<(PathBuf, bool)>> {
+        let path = path.as_ref();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut document = read(path)?;
+        let mut pictures = Vec::new();
+        for lesson in lessons {
+            let body = png(&lesson.picture)?;
+            let kind = if lesson.negative { "-not" } else { "" };
+            // Equal pictures have equal names.
+            let content = FileHash::of(&body);
+            let file = format!("{}{kind}-{}.png", slug(&lesson.name), content.short(12));
+            let place = folder.join(&file);
+            let new = list(&mut document, path, &lesson.name, lesson.negative, &file)?;
+            pictures.push((place, new, body));
+        }
+        let text = document.to_string();
+        check(path, &text)?;
+        // The pictures first: a cast file never names what is not there.
+        for (place, _, body) in &pictures {
+            if !place.exists() {
+                write_file(place, body, PutMode::CreateOnly)?;
+            }
+        }
+        if pictures.iter().any(|(_, new, _)| *new) {
+            write_file(path, text.as_bytes(), PutMode::Overwrite)?;
+        }
+        Ok(pictures.into_iter().map(|(place, new, _)| (place, new)).collect())
+    }
+
     /// Cuts a reference picture from a film, puts it beside the cast file and names it there. The file is made if
     /// there is none; comments and order in it stay. Gives the picture's path.
     ///
@@ -133,17 +180,22 @@ impl Cast {
         let mut document = read(path)?;
         let picture = cut(film, cutting).await?;
         let file = free_name(path, cutting)?;
-        list(&mut document, path, cutting, &file)?;
+        list(&mut document, path, &cutting.name, cutting.negative, &file)?;
         let body = document.to_string();
-        toml::from_str::<Self>(&body)
-            .map_err(|e| not_a_cast(path, &e))
-            .and_then(|cast| cast.check().map_err(|e| not_a_cast(path, &e.message())))?;
+        check(path, &body)?;
         // The picture first: a cast file never names what is not there.
         let place = path.parent().unwrap_or(Path::new("")).join(&file);
         write_file(&place, &png(&picture)?, PutMode::CreateOnly)?;
         write_file(path, body.as_bytes(), PutMode::Overwrite)?;
         Ok(place)
     }
+}
+
+/// Whether a text is a cast.
+fn check(path: &Path, text: &str) -> Result<()> {
+    toml::from_str::<Cast>(text)
+        .map_err(|e| not_a_cast(path, &e))
+        .and_then(|cast| cast.check().map_err(|e| not_a_cast(path, &e.message())))
 }
 
 /// The cast file as it stands, or an empty one.
@@ -195,24 +247,27 @@ fn free_name(path: &Path, cutting: &Cutting) -> Result<String> {
         .ok_or_else(|| Error::new(ErrorKind::AlreadyExists, format!("{stem}.png is there a thousand times")))
 }
 
-/// Names the picture in the document.
-fn list(document: &mut DocumentMut, path: &Path, cutting: &Cutting, file: &str) -> Result<()> {
+/// Names the picture in the document; whether it was not named there before.
+fn list(document: &mut DocumentMut, path: &Path, name: &str, negative: bool, file: &str) -> Result<bool> {
     let wrong = |what: &str| not_a_cast(path, &format!("{what} is not what a cast has"));
     let characters = document.entry("characters").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let characters = characters.as_array_of_tables_mut().ok_or_else(|| wrong("\"characters\""))?;
-    let known =
-        characters.iter().position(|c| c.get("name").and_then(Item::as_str) == Some(cutting.name.as_str()));
+    let known = characters.iter().position(|c| c.get("name").and_then(Item::as_str) == Some(name));
     let at = known.unwrap_or_else(|| {
         let mut table = Table::new();
-        table.insert("name", value(&cutting.name));
+        table.insert("name", value(name));
         characters.push(table);
         characters.len() - 1
     });
-    let key = if cutting.negative { "not" } else { "references" };
+    let key = if negative { "not" } else { "references" };
     let table = characters.get_mut(at).ok_or_else(|| Error::internal("a character disappeared"))?;
     let pictures = table.entry(key).or_insert(value(Array::new()));
-    pictures.as_array_mut().ok_or_else(|| wrong(key))?.push(file);
-    Ok(())
+    let pictures = pictures.as_array_mut().ok_or_else(|| wrong(key))?;
+    let new = !pictures.iter().any(|known| known.as_str() == Some(file));
+    if new {
+        pictures.push(file);
+    }
+    Ok(new)
 }
 
 /// A picture as a PNG file.

@@ -14,7 +14,8 @@ mod draft;
 
 use std::path::{Path, PathBuf};
 
-pub use add::{Cutting, Region};
+pub(crate) use add::SHORTEST;
+pub use add::{Cutting, Lesson, Region};
 pub use draft::PAGE;
 use image::{ImageReader, RgbaImage};
 

@@ -15,6 +15,7 @@
 mod calibration;
 mod calibration_page;
 mod contact_sheet;
+mod corrections;
 pub mod export;
 mod header;
 mod lineage;
@@ -24,6 +25,7 @@ mod npy;
 mod picture;
 pub(crate) mod review_page;
 mod salvage;
+mod sheets;
 mod split;
 mod stats;
 mod validate;
@@ -38,12 +40,14 @@ use image::RgbImage;
 
 pub use self::{
     calibration::{Bin, CalibrateOptions, PairAnswer, PairNearCut, Point, ThresholdReport, pair_answers},
+    corrections::{Correction, NOT_THE_CHARACTER},
     header::{
         AnalysisHeader, Counts, FileHash, FilmHeader, Header, SCHEMA_VERSION, SelectSettings, Settings,
     },
     lineage::{Lineage, Recut},
     lines::{from_jsonl, to_jsonl},
     merge::{Merged, Source, merge},
+    sheets::ContactSheet,
     split::{Part, ShotId, Split, SplitOptions},
     stats::{Advice, CharacterStats, More, Stats, View},
     validate::{Complaint, Fix, Violation, validate},

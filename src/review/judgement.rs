@@ -100,7 +100,7 @@ fn rename(record: &mut Record, name: &str) {
             let Some(crop) = &record.crop else { return };
             let frame = &record.frame;
             let window = BoundingBox::from_pixels(crop.rect, frame.width, frame.height);
-            let bounding_box = relative(record.detection.bounding_box, window).clamped();
+            let bounding_box = record.detection.bounding_box.relative_to(window).clamped();
             let own = bounding_box.map(|bounding_box| Subject { character: name.to_owned(), bounding_box });
             record.subjects.splice(0..0, own);
         }
@@ -118,20 +118,10 @@ fn moved(subject: &Subject, from: PixelRect, to: PixelRect) -> Option<Subject> {
         b.height * height,
     );
     let window = BoundingBox::new(to.x as f32, to.y as f32, to.width as f32, to.height as f32);
-    let there = relative(pixels, window);
+    let there = pixels.relative_to(window);
     let bounding_box = there.clamped()?;
     (bounding_box.area() >= crate::crop::MIN_INSIDE * there.area())
         .then(|| Subject { character: subject.character.clone(), bounding_box })
-}
-
-/// A box in ratios of a window that has the same units.
-fn relative(bbox: BoundingBox, window: BoundingBox) -> BoundingBox {
-    BoundingBox::new(
-        (bbox.left - window.left) / window.width,
-        (bbox.top - window.top) / window.height,
-        bbox.width / window.width,
-        bbox.height / window.height,
-    )
 }
 
 #[cfg(test)]

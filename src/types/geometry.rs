@@ -30,6 +30,17 @@ impl BoundingBox {
         Self::new(rect.x as f32 / w, rect.y as f32 / h, rect.width as f32 / w, rect.height as f32 / h)
     }
 
+    /// The same box in ratios of a window, both of them in one unit.
+    #[must_use]
+    pub fn relative_to(self, window: Self) -> Self {
+        Self::new(
+            (self.left - window.left) / window.width,
+            (self.top - window.top) / window.height,
+            self.width / window.width,
+            self.height / window.height,
+        )
+    }
+
     /// Right edge.
     pub fn right(self) -> f32 {
         self.left + self.width

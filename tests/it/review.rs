@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use picchu::{
-    CosineDeduper, Dataset, ErrorKind, FrameSource, Pipeline, Store,
+    Cast, CosineDeduper, Dataset, ErrorKind, FrameSource, Pipeline, Store,
     caption::LintRules,
+    cast::Lesson,
+    dataset::NOT_THE_CHARACTER,
     local::review::{ReviewOptions, ReviewServer},
     store::{FsStore, MemoryStore},
     testing::{FakeCaptioner, FakeDetector, FakeEmbedder, SyntheticFilm},
@@ -38,6 +40,97 @@ fn said(record: &str, time_ms: u64, decision: Decision) -> Review {
 
 fn kept(dataset: &Dataset) -> Vec<String> {
     dataset.records().iter().filter(|r| r.is_kept()).map(|r| r.id.clone()).collect()
+}
+
+#[tokio::test]
+async fn corrections_become_reference_pictures_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = build(Arc::new(MemoryStore::new())).await;
+    let ids = kept(&dataset);
+    let duplicate = dataset
+        .records()
+        .iter()
+        .find_map(|r| match &r.outcome {
+            Outcome::Duplicate { covered_by, .. } if *covered_by != ids[0] => {
+                Some((r.id.clone(), covered_by.clone()))
+            }
+            _ => None,
+        })
+        .unwrap();
+    let rename = || Decision::Rename { character: "Chip".into() };
+    let free = ids.iter().find(|id| **id != duplicate.1 && **id != ids[0]).unwrap();
+    let dataset = dataset
+        .decide(&[
+            said(&ids[0], 1, Decision::Reject { reason: "blurred".into() }),
+            said(&duplicate.0, 2, rename()),
+            said(&duplicate.1, 3, rename()),
+            said(free, 4, Decision::Reject { reason: NOT_THE_CHARACTER.into() }),
+        ])
+        .await
+        .unwrap();
+    let corrections = dataset.corrections(5).await.unwrap();
+    let told: Vec<_> = corrections.iter().map(|c| (c.character.as_str(), c.negative)).collect();
+    // One of the two near-duplicates tells who it is, and who it is not; a blurred picture tells nothing of who it shows.
+    assert_eq!(told, [("Chip", false), ("Mayu", true), ("Mayu", true)]);
+    assert_eq!(dataset.corrections(1).await.unwrap().len(), 2);
+    let own = &corrections[0];
+    let record = dataset.corrected(dataset.get(&own.record).unwrap());
+    let frame = &record.frame;
+    let part = record.detection.bounding_box.to_pixels(frame.width, frame.height).unwrap();
+    let scale = record.crop.as_ref().unwrap().scale;
+    assert!(
+        (f64::from(own.picture.width()) - f64::from(part.width) * f64::from(scale)).abs() <= 2.0,
+        "tightly around"
+    );
+
+    let lessons: Vec<_> = corrections
+        .into_iter()
+        .map(|c| Lesson { name: c.character, negative: c.negative, picture: c.picture })
+        .collect();
+    let path = folder.path().join("cast.toml");
+    std::fs::write(&path, "# the heroes\n[[characters]]\nname = \"Mayu\"\n").unwrap();
+    let first = Cast::learn(&path, &lessons).unwrap();
+    assert!(first.iter().all(|(picture, new)| *new && picture.exists()));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let again = Cast::learn(&path, &lessons).unwrap();
+    assert!(again.iter().zip(&first).all(|(again, first)| again.0 == first.0 && !again.1));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let cast = Cast::load(&path).unwrap();
+    assert!(text.starts_with("# the heroes"));
+    assert_eq!((cast.characters[0].negatives.len(), cast.characters[1].references.len()), (2, 1));
+    let wrong = Lesson { name: " ".into(), ..lessons[0].clone() };
+    assert_eq!(Cast::learn(&path, &[wrong]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing is written then");
+}
+
+#[tokio::test]
+async fn contact_sheets_show_what_is_trained_on() {
+    let dataset = build(Arc::new(MemoryStore::new())).await;
+    let ids = kept(&dataset);
+    let dataset = dataset
+        .decide(&[
+            said(&ids[0], 1, Decision::Reject { reason: "blurred".into() }),
+            said(&ids[1], 2, Decision::Rename { character: "Ma yu".into() }),
+            said(&ids[2], 2, Decision::Rename { character: "Ma-yu".into() }),
+        ])
+        .await
+        .unwrap();
+    let sheets = dataset.contact_sheets();
+    let files: Vec<_> =
+        sheets.iter().map(|s| (s.character.as_str(), s.file.as_str(), s.records.len())).collect();
+    let rest = dataset.training_images().count() - 2;
+    assert_eq!(
+        files,
+        [("Ma yu", "ma-yu-01.png", 1), ("Ma-yu", "ma-yu-02.png", 1), ("Mayu", "mayu-01.png", rest)]
+    );
+    let picture =
+        image::load_from_memory(&dataset.draw_sheet(&sheets[2], 96).await.unwrap()).unwrap().into_rgb8();
+    let cell = 96 + 4;
+    assert_eq!(picture.dimensions(), (rest.min(6) as u32 * cell + 4, rest.div_ceil(6) as u32 * cell + 4));
+    let first = dataset.image(dataset.get(&sheets[2].records[0]).unwrap()).await.unwrap();
+    let (middle, shown) = (first.get_pixel(first.width() / 2, first.height() / 2), picture.get_pixel(52, 52));
+    assert!(middle.0.iter().zip(shown.0).all(|(a, b)| a.abs_diff(b) < 24), "{middle:?} {shown:?}");
+    assert_eq!(dataset.draw_sheet(&sheets[0], 8).await.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]

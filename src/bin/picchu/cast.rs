@@ -5,7 +5,10 @@ use picchu::{Result, config::Access};
 
 #[cfg(feature = "aws-rekognition")]
 use crate::cast_faces::{Delete, Enrol};
-use crate::cast_film::{Add, Suggest};
+use crate::{
+    cast_film::{Add, Suggest},
+    cast_learn::Learn,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct CastCommand {
@@ -19,6 +22,8 @@ enum What {
     Suggest(Suggest),
     /// Cut a reference picture from a film by time and box, and name it in a cast file.
     Add(Add),
+    /// Make reference pictures of what people corrected in a dataset: who a box really shows, and who it does not.
+    Learn(Learn),
     #[cfg(feature = "aws-rekognition")]
     /// Put the faces of the cast's reference pictures into an Amazon Rekognition collection.
     Enrol(Enrol),
@@ -32,6 +37,7 @@ impl CastCommand {
         match &self.command {
             What::Suggest(suggest) => suggest.json,
             What::Add(add) => add.json,
+            What::Learn(learn) => learn.json,
             #[cfg(feature = "aws-rekognition")]
             What::Enrol(enrol) => enrol.json,
             #[cfg(feature = "aws-rekognition")]
@@ -43,6 +49,7 @@ impl CastCommand {
         match self.command {
             What::Suggest(suggest) => suggest.run(access).await,
             What::Add(add) => add.run(access).await,
+            What::Learn(learn) => learn.run(access).await,
             #[cfg(feature = "aws-rekognition")]
             What::Enrol(enrol) => enrol.run(access).await,
             #[cfg(feature = "aws-rekognition")]

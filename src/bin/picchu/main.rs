@@ -12,6 +12,7 @@ mod cast;
 #[cfg(feature = "aws-rekognition")]
 mod cast_faces;
 mod cast_film;
+mod cast_learn;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 mod clean;
 mod curate;

@@ -1,0 +1,91 @@
+//! Contact sheets as pictures: the images of a character side by side, to send to somebody who opens no page.
+
+use std::{collections::BTreeMap, io::Cursor};
+
+use image::{ImageFormat, Rgb, RgbImage, imageops};
+
+use super::Dataset;
+use crate::{
+    error::{Error, Result},
+    store::slug,
+    types::Record,
+};
+
+/// Images beside and below each other on a sheet.
+const COLUMNS: usize = 6;
+const ROWS: usize = 5;
+/// Between images, as a part of a cell's side: one in so many.
+const GAP: u32 = 24;
+const PAPER: Rgb<u8> = Rgb([236, 236, 232]);
+
+/// A sheet of images of one character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactSheet {
+    /// Whom the images show.
+    pub character: String,
+    /// Ids of the records, row by row.
+    pub records: Vec<String>,
+    /// A file name that no other sheet of the dataset has, for example `mayu-01.png`.
+    pub file: String,
+}
+
+impl Dataset {
+    /// The sheets of the images that are good for training, character by character, each in the film's order.
+    pub fn contact_sheets(&self) -> Vec<ContactSheet> {
+        let mut shown: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for image in self.training_images() {
+            if let Some(name) = image.record.character() {
+                shown.entry(name).or_default().push(image.record);
+            }
+        }
+        let mut pages: BTreeMap<String, usize> = BTreeMap::new();
+        let mut sheets = Vec::new();
+        for (character, records) in shown {
+            for page in records.chunks(COLUMNS * ROWS) {
+                // Two names may be one in a file's name: they count on.
+                let name = slug(character);
+                let number = pages.entry(name.clone()).or_default();
+                *number += 1;
+                sheets.push(ContactSheet {
+                    character: character.to_owned(),
+                    records: page.iter().map(|record| record.id.clone()).collect(),
+                    file: format!("{name}-{number:02}.png"),
+                });
+            }
+        }
+        sheets
+    }
+
+    /// A sheet as a PNG file, its images in cells of `side` pixels. One image is in memory at a time.
+    ///
+    /// # Errors
+    /// For images that cannot be read, and cells without pixels.
+    pub async fn draw_sheet(&self, sheet: &ContactSheet, side: u32) -> Result<Vec<u8>> {
+        if !(16..=1024).contains(&side) {
+            return Err(Error::invalid(format!("a cell has {side} pixels; 16 to 1,024 are possible")));
+        }
+        let gap = side.div_ceil(GAP);
+        let columns = sheet.records.len().clamp(1, COLUMNS);
+        let rows = sheet.records.len().div_ceil(COLUMNS).max(1);
+        let length = |cells: usize| cells as u32 * (side + gap) + gap;
+        let mut paper = RgbImage::from_pixel(length(columns), length(rows), PAPER);
+        for (place, id) in sheet.records.iter().enumerate() {
+            let Some(record) = self.get(id) else { continue };
+            let image = self.image(self.corrected(record)).await?;
+            let small =
+                crate::blocking(move || Ok(image::DynamicImage::from(image).thumbnail(side, side))).await?;
+            let small = small.into_rgb8();
+            let at = |cell: usize, size: u32| i64::from(length(cell) + (side - size) / 2);
+            let (x, y) = (at(place % COLUMNS, small.width()), at(place / COLUMNS, small.height()));
+            imageops::replace(&mut paper, &small, x, y);
+        }
+        crate::blocking(move || {
+            let mut body = Cursor::new(Vec::new());
+            paper
+                .write_to(&mut body, ImageFormat::Png)
+                .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
+            Ok(body.into_inner())
+        })
+        .await
+    }
+}
