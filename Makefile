@@ -18,7 +18,7 @@ test: test-rust test-python ## Every test, Rust and Python
 test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime ## Rust tests
 	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
-test-python: $(VENV)/ready ## The wheel, built and tested in its own environment
+test-python: $(VENV)/ready $(VENV)/label-studio-sdk-2.1.2 ## The wheel, built and tested in its own environment
 	$(BIN)/pip install --quiet ".[test,trainers]"
 	$(BIN)/ruff check python examples
 	$(BIN)/ruff format --check python examples
@@ -33,6 +33,13 @@ $(VENV)/ready:
 # A service that others wrote, for the tests of datasets on S3. They say so where it is missing.
 $(VENV)/moto-5.2.5: $(VENV)/ready
 	-$(BIN)/pip install --quiet "moto[s3,server]>=5.2.5"
+	touch $@
+
+# Label Studio's own checks, for the tests of review there: without the half of its needs that only other parts of it use
+# and that ask for an older NumPy. They say so where it is missing.
+$(VENV)/label-studio-sdk-2.1.2: $(VENV)/ready
+	-$(BIN)/pip install --quiet --no-deps label-studio-sdk==2.1.2
+	-$(BIN)/pip install --quiet appdirs "jsf>=0.11,<0.12" lxml pyjwt requests xmljson
 	touch $@
 
 # The folder of the ONNX Runtime library that the tests of models run with; empty where it cannot be had.

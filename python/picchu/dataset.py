@@ -531,6 +531,58 @@ class Dataset(Sequence[Record]):
         """
         return tuple(self._native.merge_reviews([os.fspath(log) for log in logs]))
 
+    def to_label_studio(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        pictures: str | None = None,
+        side: int = 1024,
+        unreviewed: bool = False,
+    ) -> int:
+        """Writes a project for Label Studio into a folder: ``tasks.json`` and ``config.xml``.
+
+        There is one task for each image that was selected or that nobody could be named in, with the name,
+        the box and the caption that count so far as its prediction. `merge_label_studio` reads the answers.
+
+        Args:
+            path: The folder.
+            pictures: Where the dataset's pictures lie for Label Studio, for example
+                ``/data/local-files/?d=film/dataset`` or ``s3://bucket/film``. By default they are in the
+                tasks.
+            side: Longest side of pictures that are in the tasks, in pixels, 64 to 2048.
+            unreviewed: Only images that no person decided about yet.
+
+        Returns:
+            How many tasks there are.
+
+        Raises:
+            NotFound: Where there is nothing to decide about.
+            InvalidInput: For options out of range, or for names that Label Studio could not tell apart.
+        """
+        tasks, config, count = self._native.label_studio_project(pictures, side, unreviewed)
+        Path(path).mkdir(parents=True, exist_ok=True)
+        _write_whole(Path(path) / "tasks.json", tasks)
+        _write_whole(Path(path) / "config.xml", config.encode())
+        return count
+
+    def merge_label_studio(self, *exports: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Takes over what was decided in Label Studio; open the dataset again to see the result.
+
+        Answers that leave a name or a caption as the task showed it change nothing. Skipped annotations are
+        no decisions. The same annotations count once, however often they are taken over.
+
+        Args:
+            exports: Label Studio's exports in the format *JSON*.
+
+        Returns:
+            Ids of the records about which people do not agree. The last decision counts.
+
+        Raises:
+            InvalidInput: For a file that is no such export. Nothing is taken over.
+            NotFound: For a task about a record that is not in the dataset. Nothing is taken over.
+        """
+        return tuple(self._native.merge_label_studio([os.fspath(export) for export in exports]))
+
     def lint(self, cast: Cast | str | os.PathLike[str] | None = None) -> LintReport:
         """Judges the captions of the training images: length, names, looks, beginnings, variety.
 

@@ -7,7 +7,12 @@ use picchu::{
     Cast, Error, Result,
     caption::LintRules,
     config::open_store,
-    dataset::{CalibrateOptions, export::nova, from_jsonl},
+    dataset::{
+        CalibrateOptions,
+        export::nova,
+        from_jsonl,
+        label_studio::{Options, Pictures},
+    },
     local::review::ReviewOptions,
     review::Judgement,
     types::Record,
@@ -147,6 +152,33 @@ impl Dataset {
             for path in &logs {
                 let body = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
                 read.push(from_jsonl(&body, &path.display().to_string())?);
+            }
+            let (_, conflicts) = self.inner.merge_reviews(&read).await?;
+            Ok(conflicts.into_iter().map(|conflict| conflict.record).collect())
+        })
+    }
+
+    /// The tasks as JSON, the labeling interface, and how many tasks there are. `pictures` is an address; without one the
+    /// pictures are in the tasks.
+    fn label_studio_project<'py>(
+        &self,
+        py: Python<'py>,
+        pictures: Option<String>,
+        side: u32,
+        unreviewed: bool,
+    ) -> PyResult<(Bound<'py, PyBytes>, String, usize)> {
+        let pictures = pictures.map_or(Pictures::Embedded { side }, Pictures::At);
+        let project = wait(py, self.inner.label_studio_project(&Options { pictures, unreviewed }))?;
+        Ok((PyBytes::new(py, &project.tasks), project.config, project.count))
+    }
+
+    /// Takes over the decisions of exports; the ids of records about which people do not agree.
+    fn merge_label_studio(&self, py: Python<'_>, exports: Vec<PathBuf>) -> PyResult<Vec<String>> {
+        wait(py, async {
+            let mut read = Vec::new();
+            for path in &exports {
+                let body = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+                read.push(self.inner.read_label_studio(&body, &path.display().to_string())?.reviews);
             }
             let (_, conflicts) = self.inner.merge_reviews(&read).await?;
             Ok(conflicts.into_iter().map(|conflict| conflict.record).collect())

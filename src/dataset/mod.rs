@@ -18,6 +18,7 @@ mod contact_sheet;
 mod corrections;
 pub mod export;
 mod header;
+pub mod label_studio;
 mod lineage;
 mod lines;
 mod merge;
@@ -60,7 +61,7 @@ pub(crate) use self::{
 use crate::{
     caption::{self, LintReport, LintRules},
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    review::{Conflict, Judgement, merge_logs},
+    review::{Conflict, Judgement, Shown, merge_logs},
     store::{Key, PutMode, Store, get_opt, lock},
     types::{Embeddings, Outcome, Record, Review},
 };
@@ -153,6 +154,39 @@ impl Dataset {
     /// gave them a caption.
     pub fn training_images(&self) -> impl Iterator<Item = TrainingImage<'_>> {
         self.records.iter().filter_map(|record| self.training_image(record))
+    }
+
+    /// The records whose images people are to decide about elsewhere than on picchu's own page: those that were selected,
+    /// or that nobody could name, and those that people took in. `unreviewed`: only where no person decided yet.
+    pub(crate) fn for_review(&self, unreviewed: bool) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(move |record| {
+            let open =
+                matches!(record.outcome, Outcome::Kept | Outcome::Uncaptioned { .. } | Outcome::Unsure);
+            let reviewed = self.judgement(&record.id).is_some_and(by_person);
+            self.corrected(record).crop.is_some()
+                && (open || self.training_image(record).is_some())
+                && !(unreviewed && reviewed)
+        })
+    }
+
+    /// What a form about a record says before anybody fills it in: the name and the caption that count.
+    pub(crate) fn shown(&self, record: &Record) -> Shown {
+        let written = self.judgement(&record.id).and_then(|j| j.caption.clone());
+        Shown {
+            character: self.corrected(record).character().map(str::to_owned),
+            caption: written.or_else(|| record.caption.as_ref().map(|c| c.text.clone())),
+        }
+    }
+
+    /// Everybody who is named in the dataset, in order.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let records = self.records.iter().map(|record| self.corrected(record));
+        let named = records.flat_map(|record| {
+            let others = record.detection.alternatives.iter().map(|a| a.character.as_str());
+            let subjects = record.subjects.iter().map(|s| s.character.as_str());
+            record.character().into_iter().chain(subjects).chain(others)
+        });
+        named.map(str::to_owned).collect()
     }
 
     /// A record as an image for training, if it is one.

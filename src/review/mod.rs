@@ -1,10 +1,16 @@
 //! People's decisions about records: who decides, what counts of it, and how logs of several people become one.
 
+mod form;
 mod judgement;
 mod log;
+mod moment;
 
 use async_trait::async_trait;
 
+pub(crate) use self::{
+    form::{Form, Shown, check},
+    moment::parse_moment,
+};
 pub use self::{
     judgement::Judgement,
     log::{Conflict, MergedLog, conflicts, merge_logs},

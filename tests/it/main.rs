@@ -18,6 +18,7 @@ mod fake_aws;
 #[cfg(feature = "aws-s3")]
 mod fake_s3;
 mod kill;
+mod label_studio;
 #[cfg(feature = "aws-rekognition")]
 mod live_aws;
 #[cfg(feature = "aws-s3")]

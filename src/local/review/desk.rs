@@ -18,12 +18,11 @@ use crate::{
         review_page::{Item, View, small},
     },
     error::{AtStage, Error, ErrorKind, Result, Stage},
+    review::check,
     store::{Key, Lease, PutMode, lock},
     types::{BoundingBox, Decision, Frame, PixelRect, Record, Review},
 };
 
-/// Longest caption, name or reason that is taken, in bytes. The rules for captions are far stricter.
-const LONGEST: usize = 20_000;
 /// Frames kept in memory.
 const FRAMES: usize = 8;
 
@@ -249,21 +248,6 @@ fn standing(log: &[Review], reviewer: &str) -> Vec<Batch> {
         }
     }
     batches
-}
-
-/// Text from a browser is bounded before it is kept.
-fn check(decision: &Decision) -> Result<()> {
-    let (what, text) = match decision {
-        Decision::Reject { reason } => ("reason", reason),
-        Decision::Edit { caption } => ("caption", caption),
-        Decision::Rename { character } => ("name", character),
-        Decision::Accept | Decision::Recrop { .. } | Decision::Undo => return Ok(()),
-    };
-    if text.trim().is_empty() || text.len() > LONGEST {
-        return Err(Error::invalid(format!("a {what} has 1 to {LONGEST} bytes; this has {}", text.len()))
-            .at(Stage::Review));
-    }
-    Ok(())
 }
 
 fn faults(linter: &Linter, record: &Record, caption: &str) -> Vec<String> {
