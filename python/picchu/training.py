@@ -114,6 +114,8 @@ class Training:
         kms_key: Key that the model is encrypted with.
         subnets: Subnets of the job's network.
         security_groups: Security groups of the job's network.
+        allow_unreviewed: Whether images may be trained on that no person looked at; `check` refuses them
+            otherwise, and the ledger says so of the job.
 
     >>> training = picchu.aws.Training("s3://bucket/film", output="s3://bucket/model")
     >>> [f.message for f in training.check() if f.severity == "error"]  # doctest: +SKIP
@@ -130,6 +132,7 @@ class Training:
     kms_key: str | None = None
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    allow_unreviewed: bool = False
 
     def _json(self) -> str:
         return json.dumps({**asdict(self), "hyperparameters": dict(self.hyperparameters)})

@@ -28,6 +28,8 @@ def bedrock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
         for n in range(6):
             s3.objects[f"bucket/film/images/{n}.png"] = picture.getvalue()
             lines.append({"image-ref": f"s3://bucket/film/images/{n}.png", "caption": "Mayu waits."})
+        mark = {"format": "nova", "picchu": "0.1.0", "pictures": len(lines), "unreviewed": 0}
+        s3.objects["bucket/film/.picchu-export.json"] = json.dumps(mark).encode()
         s3.objects["bucket/film/train.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines).encode()
         for name, value in {
             "AWS_ENDPOINT_URL": bedrock.address,

@@ -52,6 +52,9 @@ pub struct Training {
     /// Security groups of the job's network.
     #[serde(default)]
     pub security_groups: Vec<String>,
+    /// Whether images may be trained on that no person looked at.
+    #[serde(default)]
+    pub allow_unreviewed: bool,
 }
 
 fn base_model() -> String {
@@ -128,7 +131,8 @@ impl Training {
         spec.client_token = client_token(&spec, &settings, &manifest);
         let trainer = BedrockTrainer::new(&context, settings, data, ledger.clone())
             .prices(prices)
-            .role_is_new(role.is_some());
+            .role_is_new(role.is_some())
+            .allow_unreviewed(self.allow_unreviewed);
         Ok(PreparedTraining { trainer, spec, role, ledger, reason })
     }
 }

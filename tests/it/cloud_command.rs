@@ -320,6 +320,9 @@ fn training(
     let list = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>");
     let script = move |request: &Recorded, nth: usize| match request.operation.as_str() {
         "GET /bucket/film/train.jsonl" => Answer::bytes(200, manifest.clone()),
+        "GET /bucket/film/.picchu-export.json" => {
+            Answer::bytes(200, r#"{"format": "nova", "picchu": "0.1.0", "pictures": 6, "unreviewed": 0}"#)
+        }
         "GET /bucket" | "GET /bucket/" => Answer::bytes(200, list.clone()),
         image if image.starts_with("GET /bucket/film/images/") => Answer::bytes(200, png.clone()),
         metrics if metrics.ends_with("/step_wise_training_metrics.csv") => {

@@ -121,6 +121,9 @@ async fn every_format_is_written_read_back_and_the_same_each_time() {
             (train.len(), held_out, train.len()),
             "{name}"
         );
+        let mark = std::fs::read(done.folder.join(export::MARK)).unwrap();
+        let mark: export::Mark = serde_json::from_slice(&mark).unwrap();
+        assert_eq!((mark.pictures, mark.unreviewed), (done.pictures, done.unreviewed));
         let seen = format.read(&out).unwrap();
         let captions: BTreeSet<&str> =
             seen.iter().filter(|s| s.part == Part::Train).map(|s| s.caption.as_str()).collect();

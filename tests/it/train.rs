@@ -15,6 +15,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use image::{ImageFormat, Rgb, RgbImage};
+use picchu::dataset::export::MARK;
 use picchu::{
     Deployer, ErrorKind, Generator, Store, Trainer,
     aws::{
@@ -325,7 +326,14 @@ async fn data(s3: &FakeS3, images: usize) -> Arc<dyn Store> {
         manifest.push('\n');
     }
     put(&store, "train.jsonl", manifest.into_bytes()).await;
+    put_mark(&store, images, 0).await;
     store
+}
+
+/// What the export says of itself.
+async fn put_mark(store: &Arc<dyn Store>, pictures: usize, unreviewed: usize) {
+    let mark = json!({"format": "nova", "picchu": "0.1.0", "pictures": pictures, "unreviewed": unreviewed});
+    put(store, MARK, mark.to_string().into_bytes()).await;
 }
 
 async fn put(store: &Arc<dyn Store>, name: &str, body: Vec<u8>) {
@@ -572,6 +580,47 @@ async fn a_role_is_made_for_one_dataset_once_and_deleted() {
         assert!(!resource_exists(&aws.context(), &entry).await.unwrap());
     }
     assert!(held.lock().unwrap().is_empty(), "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_trains_on_unreviewed_images_without_saying_so() {
+    let (held, script) = service(true);
+    let (aws, s3) = (FakeAws::start(script).await, FakeS3::start().await);
+    let data = data(&s3, 6).await;
+    let ledger = ledger();
+    let trainer = || BedrockTrainer::new(&aws.context(), settings(), Arc::clone(&data), ledger.clone());
+    let severity = async |trainer: &BedrockTrainer, words: &str| {
+        let found = trainer.check(&spec()).await.unwrap();
+        found.into_iter().find(|f| f.message.contains(words)).map(|f| f.severity)
+    };
+    data.delete(&Key::new(MARK).unwrap()).await.unwrap();
+    assert_eq!(
+        severity(&trainer(), "looked at the images is not known").await,
+        Some(Severity::Warning),
+        "an export of unknown origin"
+    );
+
+    put_mark(&data, 6, 2).await;
+    let words = "2 of 6 images were not looked at by a person";
+    assert_eq!(severity(&trainer(), words).await, Some(Severity::Error));
+    let refused = trainer().submit(&spec()).await.unwrap_err();
+    assert!(
+        refused.message().contains(words) && refused.message().contains("--allow-unreviewed"),
+        "{refused}"
+    );
+    assert!(
+        held.lock().unwrap().is_empty() && ledger.entries().await.unwrap().is_empty(),
+        "nothing is created"
+    );
+
+    let allowed = trainer().allow_unreviewed(true);
+    assert_eq!(severity(&allowed, words).await, Some(Severity::Note));
+    allowed.submit(&spec()).await.unwrap();
+    let line = ledger.open().await.unwrap().remove(0);
+    assert_eq!(line.details.get("unreviewed").map(String::as_str), Some("allowed"), "{line:?}");
+
+    put_mark(&data, 6, 0).await;
+    assert_eq!(severity(&trainer(), "by a person").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

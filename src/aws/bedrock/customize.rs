@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     aws::{AwsContext, service_error},
-    dataset::export::nova,
+    dataset::export::{MARK, Mark, nova},
     error::{AtStage, Error, ErrorKind, Result, Stage},
-    store::{Key, Store},
+    store::{Key, Store, get_opt},
     train::{Entry, Happened, Ledger, ResourceKind, Trainer},
     types::{
         CustomModel, DatasetRules, Finding, JobStatus, PriceTable, ProviderInfo, Severity, TrainingJob,
@@ -67,6 +67,7 @@ pub struct BedrockTrainer {
     ledger: Ledger,
     prices: PriceTable,
     role_is_new: bool,
+    allow_unreviewed: bool,
 }
 
 impl fmt::Debug for BedrockTrainer {
@@ -114,6 +115,16 @@ impl fmt::Display for JobProgress {
     }
 }
 
+/// The first of the findings that forbids the job, as an error.
+fn refuse(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
+    match findings.into_iter().find(|f| f.severity == Severity::Error) {
+        None => Ok(()),
+        Some(Finding { message, mend, .. }) => {
+            Err(Error::new(ErrorKind::Config, format!("{message}; {mend}")).with_provider("bedrock"))
+        }
+    }
+}
+
 /// How far a job is, phase by phase. The job is named by its ARN or its whole name.
 ///
 /// # Errors
@@ -134,6 +145,7 @@ impl BedrockTrainer {
             ledger,
             prices: PriceTable::built_in(),
             role_is_new: false,
+            allow_unreviewed: false,
         }
     }
 
@@ -149,6 +161,14 @@ impl BedrockTrainer {
     #[must_use]
     pub fn role_is_new(mut self, new: bool) -> Self {
         self.role_is_new = new;
+        self
+    }
+
+    /// Whether images may be trained on that no person looked at. A check refuses them otherwise; the ledger says so of the
+    /// job.
+    #[must_use]
+    pub fn allow_unreviewed(mut self, allow: bool) -> Self {
+        self.allow_unreviewed = allow;
         self
     }
 
@@ -225,6 +245,25 @@ impl BedrockTrainer {
     }
 
     /// What is wrong with the dataset as it lies on S3.
+    /// Whether people looked at what is trained on, by what the export says of itself.
+    async fn check_reviewed(&self) -> Result<Option<Finding>> {
+        let mark = get_opt(&*self.data, &Key::new(MARK)?).await?;
+        let mark = mark.and_then(|body| serde_json::from_slice::<Mark>(&body).ok());
+        let mend = "look at them with `picchu review`, and export again; or say --allow-unreviewed";
+        Ok(match mark {
+            None => Some(Finding {
+                severity: Severity::Warning,
+                message: format!("{MARK} is not there: whether people looked at the images is not known"),
+                mend: "upload the whole folder of the export, hidden files too".into(),
+            }),
+            Some(Mark { unreviewed: 0, .. }) => None,
+            Some(Mark { unreviewed, pictures, .. }) => {
+                let message = format!("{unreviewed} of {pictures} images were not looked at by a person");
+                Some(if self.allow_unreviewed { note(message, mend) } else { error(message, mend) })
+            }
+        })
+    }
+
     async fn check_dataset(&self, spec: &TrainingSpec) -> Result<Vec<Finding>> {
         let Some(manifest) = self.below(&spec.dataset) else {
             return Ok(vec![error(
@@ -247,6 +286,7 @@ impl BedrockTrainer {
             Err(e) => return Ok(vec![error(e.message(), "export the dataset again")]),
         };
         let (rules, mut found) = (self.rules(), Vec::new());
+        found.extend(self.check_reviewed().await?);
         if !(rules.records.0..=rules.records.1).contains(&lines.len()) {
             let (fewest, most) = rules.records;
             found.push(error(format!("{} records", lines.len()), &format!("{fewest} to {most} are taken")));
@@ -403,15 +443,14 @@ impl BedrockTrainer {
     async fn submit_once(&self, spec: &TrainingSpec) -> Result<TrainingJob> {
         // Neither money nor a line in the ledger for what cannot be.
         let life = model_life(&self.context, &spec.base_model).await?;
-        let problems = refusal(&life).into_iter().chain(self.check_request(spec));
-        if let Some(Finding { message, mend, .. }) =
-            problems.into_iter().find(|f| f.severity == Severity::Error)
-        {
-            return Err(Error::new(ErrorKind::Config, format!("{message}; {mend}")).with_provider("bedrock"));
-        }
+        refuse(refusal(&life).into_iter().chain(self.check_request(spec)))?;
+        refuse(self.check_reviewed().await?)?;
         let request = self.request(spec);
         let mut entry = Entry::creating(ResourceKind::TrainingJob, &request.job_name, self.context.region());
         entry.details.insert(MODEL.into(), request.custom_model_name.clone());
+        if self.allow_unreviewed {
+            entry.details.insert("unreviewed".into(), "allowed".into());
+        }
         match get(&self.client, &request.job_name).await {
             Ok(answer) => {
                 let job = progress(&answer).job;

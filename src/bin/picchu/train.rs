@@ -63,6 +63,9 @@ pub(crate) struct Train {
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// Train also on images that no person looked at; the ledger says so of the job.
+    #[arg(long)]
+    allow_unreviewed: bool,
     /// Look, and create nothing.
     #[arg(long)]
     check: bool,
@@ -157,6 +160,7 @@ impl Train {
             kms_key: self.kms_key.clone(),
             subnets: self.subnet.clone(),
             security_groups: self.security_group.clone(),
+            allow_unreviewed: self.allow_unreviewed,
         }
     }
 

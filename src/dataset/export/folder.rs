@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::{Error, ErrorKind, FileHash, Result};
 
-/// Says that a folder is an export, so that a later one may replace it. Trainers pass over hidden files.
-const MARK: &str = ".picchu-export.json";
+/// Says that a folder is an export, so that a later one may replace it, and what it holds. Trainers pass over hidden files.
+pub const MARK: &str = ".picchu-export.json";
 
 /// An export being written: a folder beside its place, which takes that place when it is finished.
 #[derive(Debug)]
@@ -22,10 +22,17 @@ pub struct Folder {
     building: TempDir,
 }
 
-#[derive(Serialize)]
-struct Mark<'a> {
-    format: &'a str,
-    picchu: &'a str,
+/// What an export says of itself, in the file [`MARK`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Name of the format.
+    pub format: String,
+    /// Version of picchu that wrote it.
+    pub picchu: String,
+    /// Pictures for training.
+    pub pictures: usize,
+    /// Those of them that no person looked at.
+    pub unreviewed: usize,
 }
 
 fn fail<'a>(action: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> Error + 'a {
@@ -109,9 +116,9 @@ impl Folder {
     }
 
     /// Takes its place.
-    pub(super) fn finish(self, format: &str) -> Result<()> {
-        let mark = serde_json::to_vec(&Mark { format, picchu: env!("CARGO_PKG_VERSION") })
-            .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+    pub(super) fn finish(self, mark: &Mark) -> Result<()> {
+        let mark =
+            serde_json::to_vec(mark).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
         self.put(MARK, &mark)?;
         open_to_everybody(self.path())?;
         Self::replaceable(&self.target)?;

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use self::folder::{Folder, absolute};
+pub use self::folder::{MARK, Mark};
 use super::{
     Dataset, FileHash, TrainingImage,
     picture::dimensions,
@@ -222,15 +223,6 @@ pub async fn write(
     let folder = crate::blocking(move || Folder::begin(&target, root)).await.at(Stage::Export)?;
 
     let (chosen, left_out) = dataset.parts();
-    let (send, mut receive) = mpsc::channel::<Result<Picture>>(READ_AHEAD);
-    let writer = tokio::task::spawn_blocking(move || {
-        let pictures = std::iter::from_fn(|| receive.blocking_recv());
-        let expected = put(format, &folder, pictures)?;
-        prove(format, &folder, &expected)?;
-        folder.finish(format.name())?;
-        Ok(expected)
-    });
-
     let mut names = Names::default();
     let mut exported = Exported {
         format: format.name().into(),
@@ -258,6 +250,21 @@ pub async fn write(
             wanted.push((image, part, name));
         }
     }
+    let mark = Mark {
+        format: format.name().into(),
+        picchu: env!("CARGO_PKG_VERSION").into(),
+        pictures: exported.pictures,
+        unreviewed: exported.unreviewed,
+    };
+
+    let (send, mut receive) = mpsc::channel::<Result<Picture>>(READ_AHEAD);
+    let writer = tokio::task::spawn_blocking(move || {
+        let pictures = std::iter::from_fn(|| receive.blocking_recv());
+        let expected = put(format, &folder, pictures)?;
+        prove(format, &folder, &expected)?;
+        folder.finish(&mark)?;
+        Ok(expected)
+    });
     let mut bodies = stream::iter(wanted)
         .map(|(image, part, name)| async move { picture(dataset, &image, part, name).await })
         .buffered(READ_AHEAD)
