@@ -384,6 +384,7 @@ def generate(
     height: int = 1024,
     cfg_scale: float = 8.0,
     premium: bool = True,
+    style: str | None = None,
 ) -> tuple[DrawnPanel, ...]:
     """Draws a storyboard: images, ``storyboard.html`` and ``storyboard.png`` in a folder. It costs money.
 
@@ -398,6 +399,7 @@ def generate(
         height: Pixels of an image.
         cfg_scale: How closely prompts are followed, 1.1 to 10.
         premium: Whether the better, dearer quality is drawn.
+        style: A look that the model knows by name, for example ``"FLAT_VECTOR_ILLUSTRATION"``.
 
     Raises:
         InvalidInput: For settings out of range.
@@ -422,5 +424,5 @@ def generate(
             ),
             drawn.get("failure"),
         )
-        for drawn in json.loads(_picchu.generate(json.dumps(board), who, folder, cfg_scale, premium))
+        for drawn in json.loads(_picchu.generate(json.dumps(board), who, folder, cfg_scale, premium, style))
     )

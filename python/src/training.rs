@@ -141,6 +141,7 @@ pub(crate) fn delete_deployment(py: Python<'_>, deployment: &str, ledger: PathBu
 
 /// Draws a storyboard, given as JSON, and tells what became of each panel, as JSON.
 #[pyfunction]
+#[pyo3(signature = (board, model, out, cfg_scale, premium, style=None))]
 pub(crate) fn generate(
     py: Python<'_>,
     board: &str,
@@ -148,11 +149,13 @@ pub(crate) fn generate(
     out: PathBuf,
     cfg_scale: f32,
     premium: bool,
+    style: Option<String>,
 ) -> PyResult<String> {
     wait(py, async {
         let board: Storyboard = read("the storyboard", board)?;
         let context = AwsContext::from_env(&AwsSettings::default()).await?;
-        let generator = CanvasGenerator::new(&context, model, CanvasSettings { cfg_scale, premium })?;
+        let settings = CanvasSettings { cfg_scale, premium, style, guide: None };
+        let generator = CanvasGenerator::new(&context, model, settings)?;
         json(&board.draw(&generator, &open_store(&out)?).await?)
     })
 }

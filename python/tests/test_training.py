@@ -155,7 +155,15 @@ def test_requests_are_what_amazons_own_client_takes(bedrock: FakeBedrock, tmp_pa
         client.create_model_customization_job(**request)
         ours, theirs = bedrock.sent("POST model-customization-jobs")[-2:]
         assert ours == theirs
-    broken = {**request, "jobName": "has spaces", "hyperParameters": {"stepCount": 500}}
+    shape = (
+        session.get_service_model("bedrock").operation_model("CreateProvisionedModelThroughput").input_shape
+    )
+    model = arn("custom-model", "amazon.nova-canvas-v1:0/0123456789ab")
+    picchu.aws.deploy(model, commitment="one_month", ledger=tmp_path)
+    (request,) = bedrock.sent("POST provisioned-model-throughput")
+    assert request["commitmentDuration"] == "OneMonth"
+    assert list(problems(shape, request)) == []
+    broken = {**request, "provisionedModelName": "has spaces", "modelUnits": "1"}
     assert len(list(problems(shape, broken))) == 2
 
 

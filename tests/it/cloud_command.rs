@@ -374,6 +374,9 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
     assert!(status.contains("completed") && status.contains(&model), "{status}");
     assert!(status.contains("\n    0.75 █▁ 0.25 at step 2"), "{status}");
 
+    let printed = succeeds(&aws, &["deploy", &model, "--ledger", folder, "--print-request"]).await;
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&printed["modelId"], aws.count("POST /provisioned-model-throughput")), (&json!(model), 0));
     let deploy = ["deploy", &model, "--ledger", folder, "--yes", "--json"];
     let deployed: Value = serde_json::from_str(&succeeds(&aws, &deploy).await).unwrap();
     let deployment = deployed["deployment"]["id"].as_str().unwrap();

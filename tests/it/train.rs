@@ -21,8 +21,8 @@ use picchu::{
     aws::{
         AwsContext, S3Store,
         bedrock::{
-            BedrockDeployer, BedrockTrainer, CanvasGenerator, CanvasSettings, Commitment, JobSettings,
-            Preset, TrainingRole, client_token, end_resource, resource_exists, tagged_resources,
+            BedrockDeployer, BedrockTrainer, CanvasGenerator, CanvasSettings, Commitment, Control, Guide,
+            JobSettings, Preset, TrainingRole, client_token, end_resource, resource_exists, tagged_resources,
         },
     },
     generate::{Panel, Storyboard},
@@ -816,6 +816,13 @@ async fn failures_come_with_their_mend_and_stuck_things_with_a_time_out() {
     let why = failed.failure.unwrap();
     assert!(why.contains("GetObject permissions") && why.contains("[give the role s3:GetObject"), "{why}");
 
+    // One that is stuck is watched for as long as the caller wants; one that is stopped ends.
+    let stuck = trainer.submit(&TrainingSpec { client_token: "another".into(), ..spec() }).await.unwrap();
+    let watch = || trainer.watch(&stuck.id, Duration::from_millis(5)).try_collect::<Vec<_>>();
+    assert!(tokio::time::timeout(Duration::from_millis(60), watch()).await.is_err());
+    trainer.cancel(&stuck.id).await.unwrap();
+    assert_eq!(watch().await.unwrap().last().unwrap().job.status, JobStatus::Stopped);
+
     let model = CustomModel { id: arn("custom-model", "mayu"), base_model: CANVAS.into() };
     let deployer = BedrockDeployer::new(&aws.context(), ledger.clone())
         .patience(Duration::from_millis(5), Duration::from_millis(60));
@@ -870,9 +877,12 @@ async fn the_traits_contracts_are_kept() {
 async fn images_are_asked_as_documented_one_seed_a_request() {
     let (_, script) = service(true);
     let aws = FakeAws::start(script).await;
-    let canvas =
-        CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings { cfg_scale: 8.1, premium: false })
-            .unwrap();
+    let canvas = CanvasGenerator::new(
+        &aws.context(),
+        CANVAS,
+        CanvasSettings { cfg_scale: 8.1, premium: false, ..CanvasSettings::default() },
+    )
+    .unwrap();
     let request = GenerateRequest {
         prompt: "Mayu waves".into(),
         negative_prompt: Some("fog".into()),
@@ -895,6 +905,27 @@ async fn images_are_asked_as_documented_one_seed_a_request() {
                                       "cfgScale": 8.1, "seed": 7},
         })
     );
+    let guide = Guide { image: Arc::new(RgbImage::new(32, 32)), control: Control::Regions, strength: 0.3 };
+    let look = Some("GRAPHIC_NOVEL_ILLUSTRATION".to_owned());
+    let styled = CanvasSettings { style: look, guide: Some(guide.clone()), ..CanvasSettings::default() };
+    let styled = CanvasGenerator::new(&aws.context(), CANVAS, styled).unwrap();
+    let words = styled.body(&request).unwrap()["textToImageParams"].take();
+    assert_eq!(
+        (&words["style"], &words["controlMode"]),
+        (&json!("GRAPHIC_NOVEL_ILLUSTRATION"), &json!("SEGMENTATION"))
+    );
+    assert_eq!(words["controlStrength"], 0.3);
+    let shown = BASE64_STANDARD.decode(words["conditionImage"].as_str().unwrap()).unwrap();
+    assert_eq!(image::load_from_memory(&shown).unwrap().into_rgb8().dimensions(), (32, 32));
+    assert_ne!(styled.info().settings, canvas.info().settings, "what changes the image is part of who draws");
+    for wrong in [
+        CanvasSettings { style: Some("CUBISM".into()), ..CanvasSettings::default() },
+        CanvasSettings { guide: Some(Guide { strength: 1.1, ..guide }), ..CanvasSettings::default() },
+        CanvasSettings { cfg_scale: 11.0, ..CanvasSettings::default() },
+    ] {
+        let error = CanvasGenerator::new(&aws.context(), CANVAS, wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
     let blocked = GenerateRequest { prompt: "blocked".into(), ..request.clone() };
     assert_eq!(canvas.generate(&blocked).await.unwrap_err().kind(), ErrorKind::ContentFiltered);
     let sent = aws.requests().len();

@@ -9,9 +9,11 @@ use futures::{StreamExt, stream};
 use image::RgbImage;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     aws::{AwsContext, service_error},
+    crop::to_png,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     generate::Generator,
     source::picture_limits,
@@ -27,19 +29,55 @@ const LAST_SEED: u64 = 2_147_483_646;
 /// Pixels that an image stays below.
 const PIXELS: u64 = 4_194_304;
 
+/// The looks that the model knows by name: Nova user guide, "Image generation request and response structure".
+const STYLES: [&str; 8] = [
+    "3D_ANIMATED_FAMILY_FILM",
+    "DESIGN_SKETCH",
+    "FLAT_VECTOR_ILLUSTRATION",
+    "GRAPHIC_NOVEL_ILLUSTRATION",
+    "MAXIMALISM",
+    "MIDCENTURY_RETRO",
+    "PHOTOREALISM",
+    "SOFT_DIGITAL_PAINTING",
+];
+
+/// What an image keeps of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Its edges.
+    Edges,
+    /// Its regions.
+    Regions,
+}
+
+/// A picture whose composition images follow.
+#[derive(Clone, Debug)]
+pub struct Guide {
+    /// The picture.
+    pub image: Arc<RgbImage>,
+    /// What is followed.
+    pub control: Control,
+    /// How closely, 0 to 1; the service's own default is 0.7.
+    pub strength: f32,
+}
+
 /// What the model is told beyond the request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct CanvasSettings {
     /// How closely the prompt is followed, 1.1 to 10.
     pub cfg_scale: f32,
     /// Whether the better, dearer quality is drawn.
     pub premium: bool,
+    /// A look that the model knows by name, for example `FLAT_VECTOR_ILLUSTRATION`. A trained model has its own.
+    pub style: Option<String>,
+    /// A picture whose composition is followed.
+    pub guide: Option<Guide>,
 }
 
 impl Default for CanvasSettings {
     /// Closely, in the better quality: as storyboards of characters are drawn.
     fn default() -> Self {
-        Self { cfg_scale: 8.0, premium: true }
+        Self { cfg_scale: 8.0, premium: true, style: None, guide: None }
     }
 }
 
@@ -51,6 +89,8 @@ pub struct CanvasGenerator {
     client: Client,
     model: String,
     settings: CanvasSettings,
+    /// The guide as requests carry it.
+    guide: Option<String>,
 }
 
 impl CanvasGenerator {
@@ -67,6 +107,21 @@ impl CanvasGenerator {
             return Err(Error::invalid(format!("cfg_scale is {}; it must be 1.1 to 10", settings.cfg_scale))
                 .at(Stage::Generate));
         }
+        if let Some(style) = settings.style.as_deref().filter(|style| !STYLES.contains(style)) {
+            let known = STYLES.join(", ");
+            return Err(Error::invalid(format!("there is no style {style:?}: {known}")).at(Stage::Generate));
+        }
+        let guide = match &settings.guide {
+            Some(guide) if !(0.0..=1.0).contains(&guide.strength) => {
+                return Err(Error::invalid(format!(
+                    "a guide's strength is {}; it must be 0 to 1",
+                    guide.strength
+                ))
+                .at(Stage::Generate));
+            }
+            Some(guide) => Some(BASE64_STANDARD.encode(to_png(&guide.image).at(Stage::Generate)?)),
+            None => None,
+        };
         let timeouts = match context.sdk().timeout_config() {
             Some(usual) => usual.to_builder(),
             None => aws_smithy_types::timeout::TimeoutConfig::builder(),
@@ -75,7 +130,7 @@ impl CanvasGenerator {
             .read_timeout(LONGEST_ANSWER)
             .operation_attempt_timeout(LONGEST_ANSWER + Duration::from_secs(20));
         let sdk = context.sdk().to_builder().timeout_config(timeouts.build()).build();
-        Ok(Self { client: Client::new(&sdk), model: model.into(), settings })
+        Ok(Self { client: Client::new(&sdk), model: model.into(), settings, guide })
     }
 
     /// The body of the request for one image.
@@ -90,6 +145,17 @@ impl CanvasGenerator {
         if !negative.is_empty() {
             words["negativeText"] = negative.into();
         }
+        if let Some(style) = &self.settings.style {
+            words["style"] = style.as_str().into();
+        }
+        if let (Some(guide), Some(image)) = (&self.settings.guide, &self.guide) {
+            words["conditionImage"] = image.as_str().into();
+            words["controlMode"] = match guide.control {
+                Control::Edges => "CANNY_EDGE".into(),
+                Control::Regions => "SEGMENTATION".into(),
+            };
+            words["controlStrength"] = plain(guide.strength);
+        }
         Ok(json!({
             "taskType": "TEXT_IMAGE",
             "textToImageParams": words,
@@ -98,8 +164,7 @@ impl CanvasGenerator {
                 "width": request.width,
                 "height": request.height,
                 "quality": if self.settings.premium { "premium" } else { "standard" },
-                // As text and back, so that 8.1 does not become 8.100000381.
-                "cfgScale": self.settings.cfg_scale.to_string().parse::<f64>().unwrap_or(6.5),
+                "cfgScale": plain(self.settings.cfg_scale),
                 "seed": request.seed,
             },
         }))
@@ -128,6 +193,11 @@ impl CanvasGenerator {
         let image = crate::blocking(move || decode(&image)).await?;
         Ok(Generated { image: Arc::new(image), request, model: self.model.clone() })
     }
+}
+
+/// As text and back, so that 8.1 does not become 8.100000381.
+fn plain(number: f32) -> Value {
+    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,9 +241,14 @@ fn check(request: &GenerateRequest) -> Result<()> {
 #[async_trait]
 impl Generator for CanvasGenerator {
     fn info(&self) -> ProviderInfo {
-        let CanvasSettings { cfg_scale, premium } = self.settings;
-        ProviderInfo::new("bedrock", self.model.clone())
-            .settings(format!("cfg {cfg_scale} premium {premium}"))
+        let CanvasSettings { cfg_scale, premium, style, guide } = &self.settings;
+        let mut settings = vec![format!("cfg {cfg_scale} premium {premium}")];
+        settings.extend(style.as_ref().map(|style| format!("style {style}")));
+        if let (Some(guide), Some(image)) = (guide, &self.guide) {
+            let hash = crate::source::sha256_string(Sha256::new_with_prefix(image));
+            settings.push(format!("guide {:?} {} {hash}", guide.control, guide.strength));
+        }
+        ProviderInfo::new("bedrock", self.model.clone()).settings(settings.join(" "))
     }
 
     async fn generate(&self, request: &GenerateRequest) -> Result<Vec<Generated>> {

@@ -55,7 +55,7 @@ pub use self::{
 };
 #[cfg(feature = "aws-train")]
 pub use self::{
-    canvas::{CanvasGenerator, CanvasSettings},
+    canvas::{CanvasGenerator, CanvasSettings, Control, Guide},
     clean::{end_resource, resource_exists},
     customize::{BedrockTrainer, JobProgress, job_progress},
     hyperparameters::{Hyperparameters, Preset, Suggestion, suggest, sweep},
@@ -64,5 +64,5 @@ pub use self::{
     request::{JobRequest, JobSettings, Network, RequestTag, S3Address, client_token},
     role::TrainingRole,
     role_policies::{RolePolicies, role_policies},
-    throughput::{BedrockDeployer, Commitment, Serving},
+    throughput::{BedrockDeployer, Commitment, DeployRequest, Serving},
 };

@@ -8,10 +8,10 @@ use aws_sdk_bedrock::{
     operation::get_provisioned_model_throughput::GetProvisionedModelThroughputOutput,
     types::{CommitmentDuration, ProvisionedModelStatus as Status, Tag},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::request::TAG;
+use super::request::{RequestTag, TAG};
 use crate::{
     aws::{AwsContext, guard, service_error},
     error::{AtStage, Error, ErrorKind, Result, Stage},
@@ -38,6 +38,26 @@ pub enum Commitment {
     OneMonth,
     /// Six months, paid to their end.
     SixMonths,
+}
+
+/// `CreateProvisionedModelThroughput`, with the names of its interface; as JSON, the AWS CLI takes it by
+/// `aws bedrock create-provisioned-model-throughput --cli-input-json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployRequest {
+    /// Equal tokens make one deployment.
+    pub client_request_token: String,
+    /// How many model units serve.
+    pub model_units: i32,
+    /// Its name.
+    pub provisioned_model_name: String,
+    /// ARN of the model.
+    pub model_id: String,
+    /// For how long is paid at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commitment_duration: Option<&'static str>,
+    /// Its tags.
+    pub tags: Vec<RequestTag>,
 }
 
 /// Serves models by provisioned throughput.
@@ -179,6 +199,27 @@ impl BedrockDeployer {
         entry
     }
 
+    /// The request that [`deploy`](Deployer::deploy) sends for what does not serve yet.
+    pub fn request(&self, name: &str, model: &CustomModel) -> DeployRequest {
+        self.request_of(&self.entry(name, model), model)
+    }
+
+    fn request_of(&self, entry: &Entry, model: &CustomModel) -> DeployRequest {
+        DeployRequest {
+            // One that was deleted may be made again under its name, but not with its token.
+            client_request_token: format!("{}-{}", entry.id, entry.time_ms),
+            model_units: i32::try_from(self.units).unwrap_or(i32::MAX),
+            provisioned_model_name: entry.id.clone(),
+            model_id: model.id.clone(),
+            commitment_duration: match self.commitment {
+                Commitment::None => None,
+                Commitment::OneMonth => Some("OneMonth"),
+                Commitment::SixMonths => Some("SixMonths"),
+            },
+            tags: vec![RequestTag { key: TAG.0.into(), value: TAG.1.into() }],
+        }
+    }
+
     async fn deploy_once(&self, name: &str, model: &CustomModel) -> Result<Deployment> {
         // A line that an earlier run left keeps its time, and with it the token of a call that may still take effect.
         let entry = self.ledger.unfinished(self.entry(name, model)).await?;
@@ -191,24 +232,20 @@ impl BedrockDeployer {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        let tag = Tag::builder().key(TAG.0).value(TAG.1).build();
-        let tag = tag.map_err(|e| Error::internal(format!("a tag is incomplete: {e}")))?;
-        let commitment = match self.commitment {
-            Commitment::None => None,
-            Commitment::OneMonth => Some(CommitmentDuration::OneMonth),
-            Commitment::SixMonths => Some(CommitmentDuration::SixMonths),
-        };
+        let request = self.request_of(&entry, model);
+        let tags = request.tags.iter().map(|tag| Tag::builder().key(&tag.key).value(&tag.value).build());
+        let tags = tags.collect::<std::result::Result<Vec<_>, _>>();
+        let tags = tags.map_err(|e| Error::internal(format!("a tag is incomplete: {e}")))?;
         self.ledger.note(&entry).await?;
         let created = self
             .client
             .create_provisioned_model_throughput()
-            // One that was deleted may be made again under its name, but not with its token.
-            .client_request_token(format!("{}-{}", entry.id, entry.time_ms))
-            .model_units(i32::try_from(self.units).unwrap_or(i32::MAX))
-            .provisioned_model_name(&entry.id)
-            .model_id(&model.id)
-            .set_commitment_duration(commitment)
-            .tags(tag)
+            .client_request_token(request.client_request_token)
+            .model_units(request.model_units)
+            .provisioned_model_name(request.provisioned_model_name)
+            .model_id(request.model_id)
+            .set_commitment_duration(request.commitment_duration.map(CommitmentDuration::from))
+            .set_tags(Some(tags))
             .send()
             .await;
         match created.map_err(|e| service_error("bedrock CreateProvisionedModelThroughput", e)) {

@@ -36,6 +36,9 @@ pub(crate) struct Deploy {
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// Print the request as `aws bedrock create-provisioned-model-throughput --cli-input-json` takes it; create nothing.
+    #[arg(long)]
+    print_request: bool,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -66,6 +69,11 @@ impl Deploy {
             .units(self.units)
             .commitment(commitment)
             .prices(price_table(self.prices.as_deref())?);
+        let model = CustomModel { id: self.model.clone(), base_model: String::new() };
+        if self.print_request {
+            println!("{}", to_json(&deployer.request(&self.name, &model))?);
+            return Ok(());
+        }
         if !self.json {
             match deployer.usd_per_hour() {
                 Some(usd) => println!("{usd:.2} US dollars an hour, used or not, until it is deleted"),
@@ -80,7 +88,6 @@ impl Deploy {
         if !self.yes && (self.json || !ask("Deploy it?")?) {
             return Ok(());
         }
-        let model = CustomModel { id: self.model.clone(), base_model: String::new() };
         let deployment = deployer.deploy(&self.name, &model).await?;
         let deployment = deployer.wait(&deployment.id).await?;
         if self.json {

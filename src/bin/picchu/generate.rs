@@ -28,6 +28,9 @@ pub(crate) struct Generate {
     /// How closely prompts are followed, 1.1 to 10.
     #[arg(long, value_name = "N", default_value = "8")]
     cfg_scale: f32,
+    /// A look that the model knows by name, for example `FLAT_VECTOR_ILLUSTRATION`.
+    #[arg(long, value_name = "NAME")]
+    style: Option<String>,
     /// Draw in the cheaper quality.
     #[arg(long)]
     standard: bool,
@@ -42,7 +45,12 @@ impl Generate {
             .map_err(|e| Error::io("read the panels", &self.panels, e))?;
         let board = Storyboard::from_toml(&text)?;
         let context = AwsContext::from_env(&access.aws).await?;
-        let settings = CanvasSettings { cfg_scale: self.cfg_scale, premium: !self.standard };
+        let settings = CanvasSettings {
+            cfg_scale: self.cfg_scale,
+            premium: !self.standard,
+            style: self.style,
+            guide: None,
+        };
         let generator = CanvasGenerator::new(&context, &self.model, settings)?;
         let drawn = board.draw(&generator, &access.store(&self.out)?).await?;
         let mut failed = 0;
