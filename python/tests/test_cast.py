@@ -44,7 +44,8 @@ def test_corrections_become_references(dataset: picchu.Dataset, tmp_path: Path) 
     place = tmp_path / "dataset"
     shutil.copytree(dataset.path, place)
     record = dataset.kept[0]
-    other = next(name for name in dataset.characters if name != record.character)
+    other = next(r.character for r in dataset.kept if r.character not in (None, record.character))
+    assert other is not None
     line = {"record": record.id, "decision": "rename", "character": other, "reviewer": "ann", "time_ms": 1}
     (place / "reviews.jsonl").write_text(json.dumps(line) + "\n")
     cast = picchu.Cast.learn(tmp_path / "cast.toml", place)
