@@ -7,8 +7,10 @@ mod moment;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "review")]
+pub(crate) use self::form::check;
 pub(crate) use self::{
-    form::{Form, Shown, check},
+    form::{Form, Shown},
     moment::parse_moment,
 };
 pub use self::{
