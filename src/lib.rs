@@ -23,6 +23,7 @@
 //! | `aws-bedrock` | embeddings and captions by models of Amazon Bedrock | no |
 //! | `aws-s3` | datasets and films on Amazon S3: `s3://bucket/prefix` wherever one is named | no |
 //! | `aws-train` | fine-tuning on Amazon Bedrock, serving and drawing with what was trained | no |
+//! | `aws-a2i` | review by the people of an Amazon A2I flow, for accounts that A2I still takes | no |
 //! | `http` | films at web addresses, captions by OpenAI-compatible servers | no |
 //! | `review` | the review page, served to this machine alone: `local::review` | with `cli` |
 //! | `testing` | fakes, faults and a conformance suite per trait | no |

@@ -1,5 +1,7 @@
 //! Amazon's services: one [`AwsContext`] for all of them, one place that maps their errors.
 
+#[cfg(feature = "aws-a2i")]
+pub mod a2i;
 #[cfg(feature = "aws-bedrock")]
 pub mod bedrock;
 mod context;

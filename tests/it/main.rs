@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "aws-a2i")]
+mod a2i;
 mod architecture;
 #[cfg(all(feature = "aws-bedrock", feature = "aws-s3", feature = "cli"))]
 mod batch;

@@ -27,6 +27,8 @@ mod output;
 mod providers;
 mod report;
 mod review;
+#[cfg(feature = "aws-a2i")]
+mod review_a2i;
 mod shots;
 mod show;
 #[cfg(feature = "aws-train")]

@@ -15,6 +15,8 @@ use picchu::{
     types::Review as Decided,
 };
 
+#[cfg(feature = "aws-a2i")]
+use crate::review_a2i::{self, Action};
 use crate::{lint::rules, output::to_json};
 
 #[derive(Debug, Args)]
@@ -54,6 +56,19 @@ pub(crate) struct Review {
         conflicts_with_all = ["film", "port", "merge", "to_label_studio"]
     )]
     from_label_studio: Vec<PathBuf>,
+    /// People of an Amazon A2I flow decide, for accounts that A2I still takes. No page.
+    #[cfg(feature = "aws-a2i")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ACTION",
+        conflicts_with_all = ["film", "port", "merge", "to_label_studio", "from_label_studio"]
+    )]
+    a2i: Option<Action>,
+    /// For `--a2i`: the ARN of the flow definition.
+    #[cfg(feature = "aws-a2i")]
+    #[arg(long, value_name = "ARN", requires = "a2i")]
+    flow: Option<String>,
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
@@ -70,6 +85,14 @@ impl Review {
         }
         if !self.from_label_studio.is_empty() {
             return self.take_over_label_studio(&dataset).await;
+        }
+        #[cfg(feature = "aws-a2i")]
+        if let Some(action) = self.a2i {
+            let flow = self.flow.as_deref();
+            return match review_a2i::act(action, flow, &dataset, access, self.json).await? {
+                Some(answers) => self.take_over(&dataset, &[answers]).await,
+                None => Ok(()),
+            };
         }
         let rules = rules(self.cast.as_deref())?;
         let film = self.film.as_deref().map(|film| access.film(film)).transpose()?;

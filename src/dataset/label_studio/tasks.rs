@@ -9,7 +9,7 @@ use super::{
     config::{choice, choices, config},
 };
 use crate::{
-    dataset::{Dataset, review_page::small},
+    dataset::{Dataset, box_in_image, review_page::small},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     types::{CropRecord, Record},
 };
@@ -141,7 +141,9 @@ fn predicted(
     caption: Option<&str>,
 ) -> Vec<Value> {
     let region = |name: &str, kind: &str, value: Value| json!({"id": name, "from_name": name, "to_name": IMAGE, "type": kind, "value": value});
-    let mut own = region(BOX, "rectangle", box_in(record, crop));
+    let mut place = box_in_image(record, crop);
+    place["rotation"] = 0.into();
+    let mut own = region(BOX, "rectangle", place);
     own["original_width"] = crop.width.into();
     own["original_height"] = crop.height.into();
     own["image_rotation"] = 0.into();
@@ -149,20 +151,4 @@ fn predicted(
     result.extend(character.map(|name| region(CHARACTER, "choices", json!({"choices": [choice(name)]}))));
     result.extend(caption.map(|text| region(CAPTION, "textarea", json!({"text": [text]}))));
     result
-}
-
-/// The detector's box in the image, in percent of it.
-fn box_in(record: &Record, crop: &CropRecord) -> Value {
-    let (b, frame, rect) = (record.detection.bounding_box, &record.frame, crop.rect);
-    let along = |from: f32, length: f32, whole: u32, start: u32, side: u32| {
-        let percent = |at: f32| {
-            let ratio = (f64::from(at) * f64::from(whole) - f64::from(start)) / f64::from(side.max(1));
-            (ratio.clamp(0.0, 1.0) * 1e4).round() / 1e2
-        };
-        let (low, high) = (percent(from), percent(from + length));
-        (low, ((high - low).max(0.0) * 1e2).round() / 1e2)
-    };
-    let (x, width) = along(b.left, b.width, frame.width, rect.x, rect.width);
-    let (y, height) = along(b.top, b.height, frame.height, rect.y, rect.height);
-    json!({"x": x, "y": y, "width": width, "height": height, "rotation": 0})
 }
