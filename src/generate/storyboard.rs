@@ -114,6 +114,23 @@ impl Storyboard {
         Ok(board)
     }
 
+    /// What a generator is asked for, one image a request, panel by panel.
+    pub fn requests(&self) -> impl Iterator<Item = GenerateRequest> + '_ {
+        (0..).zip(&self.panels).flat_map(|(number, panel)| self.requests_of(number, panel))
+    }
+
+    fn requests_of(&self, number: u64, panel: &Panel) -> impl Iterator<Item = GenerateRequest> + use<> {
+        let first = GenerateRequest {
+            prompt: panel.prompt.clone(),
+            negative_prompt: self.negative_prompt.clone(),
+            count: 1,
+            seed: panel.seed.unwrap_or(number),
+            width: self.width,
+            height: self.height,
+        };
+        (0..u64::from(panel.count)).map(move |n| GenerateRequest { seed: first.seed + n, ..first.clone() })
+    }
+
     /// Draws every panel that is not there yet, and writes the sheets. A panel that fails keeps no other from being
     /// drawn; the same call draws it again.
     ///
@@ -128,15 +145,7 @@ impl Storyboard {
         for (number, panel) in (0_u64..).zip(&self.panels) {
             let mut done = DrawnPanel { panel: panel.clone(), images: Vec::new(), failure: None };
             let mut row = Vec::new();
-            for n in 0..u64::from(panel.count) {
-                let request = GenerateRequest {
-                    prompt: panel.prompt.clone(),
-                    negative_prompt: self.negative_prompt.clone(),
-                    count: 1,
-                    seed: panel.seed.unwrap_or(number) + n,
-                    width: self.width,
-                    height: self.height,
-                };
+            for request in self.requests_of(number, panel) {
                 match image_of(generator, &**store, number, &request).await? {
                     Ok((image, picture)) => {
                         done.images.push(image);

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use image::{Rgb, RgbImage};
 use picchu::{
     dataset::Dataset,
@@ -389,10 +390,18 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
     let board = dir.path().join("board");
     let draw =
         ["generate", panels.to_str().unwrap(), "--model", deployment, "--out", board.to_str().unwrap()];
+    let printed = succeeds(&aws, &[&draw[..4], &["--print-request"]].concat()).await;
+    let printed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let drawn = picchu(&aws, &draw).await;
     assert_eq!(drawn.status.code(), Some(1), "{}", text(&drawn));
     assert!(text(&drawn).contains("panel 1: 2 images") && text(&drawn).contains("blocked by the filters"));
     assert_eq!(std::fs::read_dir(board.join("panels")).unwrap().count(), 2);
+    let sent: Vec<_> = aws.requests().into_iter().filter(|r| r.operation.ends_with("/invoke")).collect();
+    assert_eq!((printed.len(), sent.len()), (3, 3), "what was printed was not sent then");
+    for (printed, sent) in printed.iter().zip(&sent) {
+        let body = BASE64_STANDARD.decode(printed["body"].as_str().unwrap()).unwrap();
+        assert_eq!((&printed["modelId"], &body[..]), (&json!(deployment), &sent.body[..]));
+    }
     assert!(board.join("storyboard.html").exists() && board.join("storyboard.png").exists());
 
     // Another job, with a role of its own making.

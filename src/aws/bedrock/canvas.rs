@@ -170,6 +170,19 @@ impl CanvasGenerator {
         }))
     }
 
+    /// The request for one image as `aws bedrock-runtime invoke-model --cli-input-json` takes it: the body in base64.
+    ///
+    /// # Errors
+    /// As [`body`](Self::body).
+    pub fn cli_input(&self, request: &GenerateRequest) -> Result<Value> {
+        Ok(json!({
+            "modelId": self.model,
+            "contentType": "application/json",
+            "accept": "application/json",
+            "body": BASE64_STANDARD.encode(self.body(request)?.to_string()),
+        }))
+    }
+
     async fn one(&self, request: GenerateRequest) -> Result<Generated> {
         let body = self.body(&request)?;
         let answer = self

@@ -23,8 +23,8 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "ID")]
     model: String,
     /// Folder for the images and the sheets.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "print_request")]
+    out: Option<PathBuf>,
     /// How closely prompts are followed, 1.1 to 10.
     #[arg(long, value_name = "N", default_value = "8")]
     cfg_scale: f32,
@@ -34,6 +34,9 @@ pub(crate) struct Generate {
     /// Draw in the cheaper quality.
     #[arg(long)]
     standard: bool,
+    /// Print the requests, one a line, as `aws bedrock-runtime invoke-model --cli-input-json` takes them; draw nothing.
+    #[arg(long)]
+    print_request: bool,
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
@@ -52,7 +55,13 @@ impl Generate {
             guide: None,
         };
         let generator = CanvasGenerator::new(&context, &self.model, settings)?;
-        let drawn = board.draw(&generator, &access.store(&self.out)?).await?;
+        let Some(out) = self.out.filter(|_| !self.print_request) else {
+            for request in board.requests() {
+                println!("{}", to_json(&generator.cli_input(&request)?)?);
+            }
+            return Ok(());
+        };
+        let drawn = board.draw(&generator, &access.store(&out)?).await?;
         let mut failed = 0;
         for (number, panel) in (1..).zip(&drawn) {
             failed += usize::from(panel.failure.is_some());
@@ -66,7 +75,7 @@ impl Generate {
             }
         }
         if !self.json {
-            println!("Look at {}", self.out.join("storyboard.html").display());
+            println!("Look at {}", out.join("storyboard.html").display());
         }
         if failed > 0 {
             return Err(Error::new(
