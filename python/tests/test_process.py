@@ -41,8 +41,10 @@ picchu.dedupe(np.random.default_rng(0).standard_normal((2000, 64)), min_similari
 
 
 def start(code: str, *arguments: str | os.PathLike[str]) -> subprocess.Popen[str]:
+    # Started in the background, tests may run where Ctrl-C is ignored, which children take over.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-u", "-c", code, *map(str, arguments)],
+        [sys.executable, "-u", "-c", listen + code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
