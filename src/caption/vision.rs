@@ -103,9 +103,7 @@ impl<M: VisionModel> Captioner for VisionCaptioner<M> {
             usage += told.usage;
             match told.answer {
                 Answer::Caption(text) => {
-                    let asked = Asked { prompt: Some(prompt.hash()), ..Asked::new(&self.info(), request) };
-                    let caption = Caption::new(text, model).with_usage(usage);
-                    return Ok(Caption { asked: Some(asked), ..caption });
+                    return Ok(self.said(text, &prompt, request, usage));
                 }
                 Answer::Refused(words) => refusal = words,
                 Answer::Unreadable(why) => {
@@ -121,6 +119,18 @@ impl<M: VisionModel> Captioner for VisionCaptioner<M> {
 }
 
 impl<M: VisionModel> VisionCaptioner<M> {
+    /// The model's words as the caption of a request, with the prompt that they answer.
+    pub(crate) fn said(
+        &self,
+        text: String,
+        prompt: &Prompt,
+        request: &CaptionRequest,
+        usage: Usage,
+    ) -> Caption {
+        let asked = Asked { prompt: Some(prompt.hash()), ..Asked::new(&self.info(), request) };
+        Caption { asked: Some(asked), ..Caption::new(text, self.model.info().model).with_usage(usage) }
+    }
+
     fn about(&self, error: Error, request: &CaptionRequest, usage: Usage) -> Error {
         error
             .at(Stage::Caption)

@@ -162,18 +162,6 @@ impl<T: ?Sized> Metered<T> {
         Self { inner, meter, item: item.into(), expected }
     }
 
-    fn times(&self, count: usize) -> Usage {
-        let n = count as u64;
-        let one = self.expected;
-        Usage {
-            requests: one.requests * n,
-            images: one.images * n,
-            input_tokens: one.input_tokens * n,
-            output_tokens: one.output_tokens * n,
-            ..Usage::default()
-        }
-    }
-
     fn price_of_one(&self) -> Option<f64> {
         self.meter.prices().cost(&self.item, &self.expected)
     }
@@ -190,7 +178,7 @@ impl<T: CharacterDetector + ?Sized> CharacterDetector for Metered<T> {
     }
 
     async fn detect(&self, frames: &[Frame]) -> Result<Vec<Vec<Detection>>> {
-        let used = self.times(frames.len());
+        let used = self.expected.times(frames.len() as u64);
         let charge = self.meter.begin(&self.item, &used)?;
         let answers = self.inner.detect(frames).await?;
         charge.settle(&used);
@@ -224,7 +212,7 @@ impl<T: Embedder + ?Sized> Embedder for Metered<T> {
     }
 
     async fn embed(&self, crops: &[Crop]) -> Result<Embeddings> {
-        let used = self.times(crops.len());
+        let used = self.expected.times(crops.len() as u64);
         let charge = self.meter.begin(&self.item, &used)?;
         let rows = self.inner.embed(crops).await?;
         charge.settle(&used);

@@ -62,6 +62,19 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Usage {
+    /// What so many of the same consume.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self {
+            requests: self.requests * count,
+            images: self.images * count,
+            input_tokens: self.input_tokens * count,
+            output_tokens: self.output_tokens * count,
+            usd: self.usd * count as f64,
+            unpriced_requests: self.unpriced_requests * count,
+        }
+    }
+
     /// Whether nothing was consumed.
     pub fn is_free(&self) -> bool {
         *self == Self::default()

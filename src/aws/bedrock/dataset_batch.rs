@@ -11,12 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use ndarray::Array2;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::{
-    BatchJobs, BatchRecord, ConverseModel, MIN_RECORDS, NovaEmbedder, TitanEmbedder, batch::MAX_RECORDS,
+    BatchJobs, BatchRecord, ConverseModel, MIN_RECORDS, NovaEmbedder, TitanEmbedder,
+    batch::MAX_RECORDS,
+    embed::{matrix, whole},
 };
 use crate::{
     caption::{Answer, Captioner, Tone, VisionCaptioner, VisionModel},
@@ -26,7 +28,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     layers::{Cache, CacheKey, row_bytes},
     store::lock,
-    types::{Asked, Caption, CaptionRequest, Embeddings, Outcome, ProviderInfo, Record, Usage},
+    types::{CaptionRequest, Outcome, ProviderInfo, Record, Usage},
 };
 
 /// What an answer costs in a batch job, as a part of what it costs alone.
@@ -128,9 +130,12 @@ pub struct DatasetBatch {
     model: Arc<dyn BatchModel>,
     cache: Arc<Cache>,
     jobs: BatchJobs,
+    /// Found once: that takes a look at every image.
+    questions: OnceCell<Questions>,
 }
 
 /// The questions by their hashes, which are the records' ids in the jobs, in the order of the film.
+#[derive(Debug)]
 struct Questions {
     places: HashMap<String, usize>,
     order: Vec<String>,
@@ -139,7 +144,7 @@ struct Questions {
 impl DatasetBatch {
     /// For a dataset, and the cache of the runs that write it.
     pub fn new(dataset: Dataset, model: Arc<dyn BatchModel>, cache: Arc<Cache>, jobs: BatchJobs) -> Self {
-        Self { dataset, model, cache, jobs }
+        Self { dataset, model, cache, jobs, questions: OnceCell::new() }
     }
 
     /// Reads what jobs have finished into the cache, and tells how far the rest is. Submits nothing that was not
@@ -149,11 +154,7 @@ impl DatasetBatch {
     /// As the stores and the service say, and [`AlreadyExists`](ErrorKind::AlreadyExists) while somebody else is at work on
     /// the dataset. One answer that is none ends nothing.
     pub async fn look(&self) -> Result<BatchProgress> {
-        let lease = lock(self.dataset.store()).await?;
-        let questions = self.questions().await?;
-        let (progress, _) = self.look_at(&questions).await?;
-        lease.release().await?;
-        Ok(progress)
+        self.alone(Box::pin(async { Ok(self.look_at(self.questions().await?).await?.0) })).await
     }
 
     /// As [`look`](Self::look), and submits what is open, in as few jobs as the files allow, if that costs at most
@@ -162,14 +163,24 @@ impl DatasetBatch {
     /// # Errors
     /// As [`look`](Self::look); [`QuotaExceeded`](ErrorKind::QuotaExceeded) for what would cost more, about.
     pub async fn submit(&self, max_usd: Option<f64>) -> Result<BatchProgress> {
+        self.alone(Box::pin(async {
+            let questions = self.questions().await?;
+            let (mut progress, open) = self.look_at(questions).await?;
+            if progress.can_submit() {
+                self.submit_all(questions, open, max_usd, &mut progress).await?;
+            }
+            Ok(progress)
+        }))
+        .await
+    }
+
+    /// Works while nobody else is at work on the dataset. The lock is given back whatever comes of it.
+    async fn alone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let lease = lock(self.dataset.store()).await?;
-        let questions = self.questions().await?;
-        let (mut progress, open) = self.look_at(&questions).await?;
-        if progress.can_submit() {
-            self.submit_all(&questions, open, max_usd, &mut progress).await?;
-        }
-        lease.release().await?;
-        Ok(progress)
+        let outcome = work.await;
+        let released = lease.release().await;
+        let done = outcome?;
+        released.map(|()| done)
     }
 
     async fn submit_all(
@@ -273,7 +284,7 @@ impl DatasetBatch {
         progress.answered = answered.len();
         progress.open = open.len();
         progress.under_way = progress.questions - progress.answered - progress.open;
-        progress.estimate = self.priced(times(self.model.usage_of_one(), open.len()));
+        progress.estimate = self.priced(self.model.usage_of_one().times(open.len() as u64));
         Ok((progress, open))
     }
 
@@ -287,7 +298,11 @@ impl DatasetBatch {
         }
     }
 
-    async fn questions(&self) -> Result<Questions> {
+    async fn questions(&self) -> Result<&Questions> {
+        self.questions.get_or_try_init(|| self.find_questions()).await
+    }
+
+    async fn find_questions(&self) -> Result<Questions> {
         let records = self.dataset.records();
         let wanted = (0..records.len()).filter(|&place| {
             let record = &records[place];
@@ -329,17 +344,6 @@ impl DatasetBatch {
     }
 }
 
-fn times(one: Usage, count: usize) -> Usage {
-    let n = count as u64;
-    Usage {
-        requests: one.requests * n,
-        images: one.images * n,
-        input_tokens: one.input_tokens * n,
-        output_tokens: one.output_tokens * n,
-        ..Usage::default()
-    }
-}
-
 impl BatchModel for VisionCaptioner<ConverseModel> {
     fn info(&self) -> ProviderInfo {
         Captioner::info(self)
@@ -378,9 +382,7 @@ impl BatchModel for VisionCaptioner<ConverseModel> {
             Answer::Unreadable(why) => return Err(Error::new(ErrorKind::Decode, why)),
         };
         let prompt = self.prompt().build(request, Tone::Full);
-        let asked = Asked { prompt: Some(prompt.hash()), ..Asked::new(&BatchModel::info(self), request) };
-        let caption = Caption::new(text, BatchModel::model(self)).with_usage(usage);
-        let caption = Caption { asked: Some(asked), ..caption };
+        let caption = self.said(text, &prompt, request, usage);
         let body =
             serde_json::to_vec(&caption).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
         Ok(Bytes::from(body))
@@ -432,17 +434,8 @@ macro_rules! embedder {
             }
 
             fn answer(&self, _: &CaptionRequest, output: &Value, _: Usage) -> Result<Bytes> {
-                let row = Self::vector(output)?;
-                let (found, wanted) = (row.len(), self.dimensions());
-                if found != wanted {
-                    return Err(Error::new(
-                        ErrorKind::Decode,
-                        format!("{found} values came where {wanted} were asked for"),
-                    ));
-                }
-                let matrix = Array2::from_shape_vec((1, wanted), row)
-                    .map_err(|e| Error::internal(format!("a vector has no row: {e}")))?;
-                let row = Embeddings::new(BatchModel::info(self).model, matrix)?;
+                let row = whole(Self::vector(output)?, self.dimensions())?;
+                let row = matrix(BatchModel::info(self).model, self.dimensions(), vec![row])?;
                 Ok(row_bytes(row.view().row(0)))
             }
 

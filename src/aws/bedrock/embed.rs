@@ -225,19 +225,25 @@ async fn embed_all<F: Future<Output = Result<Vec<f32>>>>(
     let images: Vec<_> = crops.iter().map(|crop| Arc::clone(&crop.image)).collect();
     let rows: Vec<Vec<f32>> = stream::iter(images)
         .map(|image| async move {
-            let row = ask(crate::blocking(move || to_jpeg(&image, fit)).await?).await?;
-            if row.len() == dimensions {
-                return Ok(row);
-            }
-            Err(Error::new(
-                ErrorKind::Decode,
-                format!("{} values came where {dimensions} were asked for", row.len()),
-            ))
+            whole(ask(crate::blocking(move || to_jpeg(&image, fit)).await?).await?, dimensions)
         })
         .buffered(BATCH)
         .try_collect()
         .await?;
-    let matrix = Array2::from_shape_vec((crops.len(), dimensions), rows.concat())
+    matrix(model, dimensions, rows)
+}
+
+/// A vector of the length that was asked for.
+pub(super) fn whole(row: Vec<f32>, dimensions: usize) -> Result<Vec<f32>> {
+    if row.len() == dimensions {
+        return Ok(row);
+    }
+    Err(Error::new(ErrorKind::Decode, format!("{} values came where {dimensions} were asked for", row.len())))
+}
+
+/// Vectors as unit rows.
+pub(super) fn matrix(model: String, dimensions: usize, rows: Vec<Vec<f32>>) -> Result<Embeddings> {
+    let matrix = Array2::from_shape_vec((rows.len(), dimensions), rows.concat())
         .map_err(|e| Error::internal(format!("vectors of unequal length: {e}")))?;
     Embeddings::new(model, matrix)
 }
