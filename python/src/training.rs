@@ -14,9 +14,9 @@ use picchu::{
             sweep,
         },
     },
-    config::{PreparedTraining, Training, open_store, standings, stands_in_the_way},
+    config::{PreparedTraining, Training, open_store, standings},
     generate::Storyboard,
-    train::Ledger,
+    train::{Ledger, stands_in_the_way},
     types::{CustomModel, PriceTable},
 };
 use pyo3::prelude::*;

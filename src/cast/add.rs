@@ -1,18 +1,18 @@
 //! Reference pictures that are cut from a film or a dataset, and named in the cast file.
 
 use std::{
-    io::Cursor,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use futures::TryStreamExt;
-use image::{ImageFormat, RgbImage, imageops::crop_imm};
+use image::{RgbImage, imageops::crop_imm};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::not_a_cast;
 use crate::{
+    crop::to_png,
     dataset::FileHash,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     source::{FrameSource, Sampling},
@@ -126,7 +126,7 @@ impl Cast {
         let mut document = read(path)?;
         let mut pictures = Vec::new();
         for lesson in lessons {
-            let body = png(&lesson.picture)?;
+            let body = to_png(&lesson.picture)?;
             let kind = if lesson.negative { "-not" } else { "" };
             // Equal pictures have equal names.
             let content = FileHash::of(&body);
@@ -185,7 +185,7 @@ impl Cast {
         check(path, &body)?;
         // The picture first: a cast file never names what is not there.
         let place = path.parent().unwrap_or(Path::new("")).join(&file);
-        write_file(&place, &png(&picture)?, PutMode::CreateOnly)?;
+        write_file(&place, &to_png(&picture)?, PutMode::CreateOnly)?;
         write_file(path, body.as_bytes(), PutMode::Overwrite)?;
         Ok(place)
     }
@@ -268,15 +268,6 @@ fn list(document: &mut DocumentMut, path: &Path, name: &str, negative: bool, fil
         pictures.push(file);
     }
     Ok(new)
-}
-
-/// A picture as a PNG file.
-pub(super) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
-    let mut body = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut body, ImageFormat::Png)
-        .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
-    Ok(body.into_inner())
 }
 
 #[cfg(test)]

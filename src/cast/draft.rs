@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, PreEscaped, html};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::add::png;
 use crate::{
+    crop::to_png,
     detect::Group,
     error::{Error, Result},
     store::{PutMode, write_file},
@@ -67,7 +67,7 @@ impl Cast {
             for (sighting, file) in group.sightings.iter().zip(own) {
                 let place = folder.join(file);
                 make(place.parent().unwrap_or(folder))?;
-                write_file(&place, &png(&sighting.image)?, PutMode::Overwrite)?;
+                write_file(&place, &to_png(&sighting.image)?, PutMode::Overwrite)?;
             }
         }
         write_file(&folder.join(PAGE), page(groups, &files, film).as_bytes(), PutMode::Overwrite)?;

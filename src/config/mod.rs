@@ -29,7 +29,7 @@ pub use self::cast_service::CastService;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 pub use self::clean::{Cleaner, Resource};
 #[cfg(feature = "aws-train")]
-pub use self::training::{PreparedTraining, Standing, Training, standings, stands_in_the_way};
+pub use self::training::{PreparedTraining, Standing, Training, standings};
 pub use self::{
     access::Access,
     bedrock::{BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice},

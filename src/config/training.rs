@@ -17,7 +17,7 @@ use crate::{
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::{Key, Store},
     train::{Deployer, Entry, Ledger, ResourceKind, Trainer},
-    types::{DeploymentStatus, Finding, PriceTable, Severity, TrainingJob, TrainingSpec},
+    types::{DeploymentStatus, Finding, PriceTable, TrainingJob, TrainingSpec},
 };
 
 /// What is to be trained, on what, and how.
@@ -181,25 +181,6 @@ impl PreparedTraining {
             role.ensure(&self.ledger).await?;
         }
         self.trainer.submit(&self.spec).await
-    }
-}
-
-/// An error where one of the findings stands in the way.
-///
-/// # Errors
-/// [`Config`](ErrorKind::Config), which names the first.
-pub fn stands_in_the_way(findings: &[Finding]) -> Result<()> {
-    let mut errors = findings.iter().filter(|f| f.severity == Severity::Error);
-    match errors.next() {
-        None => Ok(()),
-        Some(first) => Err(Error::new(
-            ErrorKind::Config,
-            match errors.count() {
-                0 => format!("nothing was created: {}; {}", first.message, first.mend),
-                more => format!("nothing was created: {}; {}; and {more} more", first.message, first.mend),
-            },
-        )
-        .at(Stage::Train)),
     }
 }
 

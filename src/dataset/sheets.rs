@@ -1,11 +1,12 @@
 //! Contact sheets as pictures: the images of a character side by side, to send to somebody who opens no page.
 
-use std::{collections::BTreeMap, io::Cursor};
+use std::collections::BTreeMap;
 
-use image::{ImageFormat, Rgb, RgbImage, imageops};
+use image::{Rgb, RgbImage, imageops};
 
 use super::Dataset;
 use crate::{
+    crop::to_png,
     error::{Error, Result},
     store::slug,
     types::Record,
@@ -79,13 +80,6 @@ impl Dataset {
             let (x, y) = (at(place % COLUMNS, small.width()), at(place / COLUMNS, small.height()));
             imageops::replace(&mut paper, &small, x, y);
         }
-        crate::blocking(move || {
-            let mut body = Cursor::new(Vec::new());
-            paper
-                .write_to(&mut body, ImageFormat::Png)
-                .map_err(|e| Error::internal(format!("cannot write a PNG picture: {e}")))?;
-            Ok(body.into_inner())
-        })
-        .await
+        crate::blocking(move || to_png(&paper)).await
     }
 }

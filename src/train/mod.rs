@@ -7,8 +7,10 @@ use async_trait::async_trait;
 pub use self::ledger::{Entry, Happened, LEDGER, Ledger, ResourceKind};
 
 use crate::{
-    error::Result,
-    types::{CustomModel, DatasetRules, Deployment, Finding, ProviderInfo, TrainingJob, TrainingSpec},
+    error::{Error, ErrorKind, Result, Stage},
+    types::{
+        CustomModel, DatasetRules, Deployment, Finding, ProviderInfo, Severity, TrainingJob, TrainingSpec,
+    },
 };
 
 /// Fine-tunes a base model on an exported dataset.
@@ -49,6 +51,25 @@ pub trait Trainer: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown id.
     async fn cancel(&self, job: &str) -> Result<()>;
+}
+
+/// An error where one of the findings stands in the way.
+///
+/// # Errors
+/// [`Config`](ErrorKind::Config), which names the first.
+pub fn stands_in_the_way(findings: &[Finding]) -> Result<()> {
+    let mut errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(
+            ErrorKind::Config,
+            match errors.count() {
+                0 => format!("nothing was created: {}; {}", first.message, first.mend),
+                more => format!("nothing was created: {}; {}; and {more} more", first.message, first.mend),
+            },
+        )
+        .at(Stage::Train)),
+    }
 }
 
 /// Makes a model callable.

@@ -7,13 +7,12 @@ use std::{
 };
 
 use picchu::{
-    CosineDeduper, Dataset, ErrorKind, Pipeline, Store,
+    Dataset, ErrorKind, Store,
     aws::{
         S3Store,
         a2i::{A2iReviewer, Answers, LoopStatus, Started, TEMPLATE},
     },
     store::MemoryStore,
-    testing::{FakeCaptioner, FakeDetector, FakeEmbedder, SyntheticFilm},
     types::Decision,
 };
 use serde_json::{Value, json};
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     fake_aws::{Answer, FakeAws, Recorded, SECRET},
     fake_s3::FakeS3,
+    review,
 };
 
 const FLOW: &str = "arn:aws:sagemaker:us-east-1:123456789012:flow-definition/film";
@@ -92,19 +92,7 @@ fn service(loops: &Loops) -> impl Fn(&Recorded, usize) -> Answer + Send + Sync +
 /// A dataset on S3.
 async fn build(s3: &FakeS3) -> Dataset {
     let store: Arc<dyn Store> = Arc::new(S3Store::new("s3://films/one", &s3.context()).unwrap());
-    build_in(store).await
-}
-
-async fn build_in(store: Arc<dyn Store>) -> Dataset {
-    Pipeline::new(Arc::new(SyntheticFilm::new(12)))
-        .detect(Arc::new(FakeDetector::new("Mayu")))
-        .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(0.99).unwrap()))
-        .caption(Arc::new(FakeCaptioner))
-        .store(Arc::clone(&store))
-        .run()
-        .await
-        .unwrap();
-    Dataset::open(store).await.unwrap()
+    review::build(store).await
 }
 
 fn kept(dataset: &Dataset) -> usize {
@@ -199,7 +187,7 @@ async fn what_cannot_be_is_refused_before_a_call() {
         let error = A2iReviewer::new(&aws.context(), arn).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
-    let dataset = build_in(Arc::new(MemoryStore::new())).await;
+    let dataset = review::build(Arc::new(MemoryStore::new())).await;
     let error = A2iReviewer::new(&aws.context(), FLOW).unwrap().start(&dataset).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.to_string().contains("aws s3 sync"), "{error}");
@@ -211,7 +199,7 @@ async fn the_command_prints_the_template_and_tells_how_far_it_is() {
     let loops = Loops::default();
     let aws = FakeAws::start(service(&loops)).await;
     let dir = tempfile::tempdir().unwrap();
-    let dataset = build_in(Arc::new(picchu::store::FsStore::new(dir.path()))).await;
+    let dataset = review::build(Arc::new(picchu::store::FsStore::new(dir.path()))).await;
     let run = |arguments: &'static [&'static str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_picchu"));
         command

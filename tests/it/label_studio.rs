@@ -3,25 +3,16 @@
 use std::{process::Command, sync::Arc};
 
 use picchu::{
-    CosineDeduper, Dataset, ErrorKind, Pipeline, Store,
+    Dataset, ErrorKind, Store,
     dataset::label_studio::{Options, Pictures},
     store::{FsStore, MemoryStore},
-    testing::{FakeCaptioner, FakeDetector, FakeEmbedder, SyntheticFilm},
     types::{Decision, Review},
 };
 use serde_json::{Value, json};
 
 /// A dataset with hostile words: of its two first images, one has a hostile caption and the other a hostile name.
 async fn build(store: Arc<dyn Store>) -> Dataset {
-    Pipeline::new(Arc::new(SyntheticFilm::new(12)))
-        .detect(Arc::new(FakeDetector::new("Mayu")))
-        .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(0.99).unwrap()))
-        .caption(Arc::new(FakeCaptioner))
-        .store(Arc::clone(&store))
-        .run()
-        .await
-        .unwrap();
-    let dataset = Dataset::open(store).await.unwrap();
+    let dataset = crate::review::build(store).await;
     let ids = kept(&dataset);
     let said = |record: &String, decision| Review {
         record: record.clone(),

@@ -22,7 +22,8 @@ fn film() -> Arc<dyn FrameSource> {
     Arc::new(SyntheticFilm::new(12))
 }
 
-async fn build(store: Arc<dyn Store>) -> Dataset {
+/// A dataset in which some images are kept and some are near-duplicates.
+pub(crate) async fn build(store: Arc<dyn Store>) -> Dataset {
     Pipeline::new(film())
         .detect(Arc::new(FakeDetector::new("Mayu")))
         .dedupe(Arc::new(FakeEmbedder), Arc::new(CosineDeduper::at(0.99).unwrap()))

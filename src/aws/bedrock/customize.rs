@@ -28,9 +28,9 @@ use super::{
 use crate::{
     aws::{AwsContext, service_error},
     dataset::export::{MARK, Mark, nova},
-    error::{AtStage, Error, ErrorKind, Result, Stage},
+    error::{AtStage, ErrorKind, Result, Stage},
     store::{Key, Store, get_opt},
-    train::{Entry, Happened, Ledger, ResourceKind, Trainer},
+    train::{Entry, Happened, Ledger, ResourceKind, Trainer, stands_in_the_way},
     types::{
         CustomModel, DatasetRules, Finding, JobStatus, PriceTable, ProviderInfo, Severity, TrainingJob,
         TrainingSpec, Unit,
@@ -112,16 +112,6 @@ impl fmt::Display for JobProgress {
             write!(f, "; {why}")?;
         }
         Ok(())
-    }
-}
-
-/// The first of the findings that forbids the job, as an error.
-fn refuse(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
-    match findings.into_iter().find(|f| f.severity == Severity::Error) {
-        None => Ok(()),
-        Some(Finding { message, mend, .. }) => {
-            Err(Error::new(ErrorKind::Config, format!("{message}; {mend}")).with_provider("bedrock"))
-        }
     }
 }
 
@@ -244,7 +234,6 @@ impl BedrockTrainer {
         found
     }
 
-    /// What is wrong with the dataset as it lies on S3.
     /// Whether people looked at what is trained on, by what the export says of itself.
     async fn check_reviewed(&self) -> Result<Option<Finding>> {
         let mark = get_opt(&*self.data, &Key::new(MARK)?).await?;
@@ -264,6 +253,7 @@ impl BedrockTrainer {
         })
     }
 
+    /// What is wrong with the dataset as it lies on S3.
     async fn check_dataset(&self, spec: &TrainingSpec) -> Result<Vec<Finding>> {
         let Some(manifest) = self.below(&spec.dataset) else {
             return Ok(vec![error(
@@ -286,7 +276,6 @@ impl BedrockTrainer {
             Err(e) => return Ok(vec![error(e.message(), "export the dataset again")]),
         };
         let (rules, mut found) = (self.rules(), Vec::new());
-        found.extend(self.check_reviewed().await?);
         if !(rules.records.0..=rules.records.1).contains(&lines.len()) {
             let (fewest, most) = rules.records;
             found.push(error(format!("{} records", lines.len()), &format!("{fewest} to {most} are taken")));
@@ -421,6 +410,7 @@ impl Trainer for BedrockTrainer {
             let role = check_role(&self.context, &self.settings.role, &spec.dataset, &spec.output).await;
             found.extend(role.at(Stage::Train)?);
         }
+        found.extend(self.check_reviewed().await.at(Stage::Train)?);
         found.extend(self.check_dataset(spec).await.at(Stage::Train)?);
         found.push(self.price(spec));
         Ok(found)
@@ -443,8 +433,10 @@ impl BedrockTrainer {
     async fn submit_once(&self, spec: &TrainingSpec) -> Result<TrainingJob> {
         // Neither money nor a line in the ledger for what cannot be.
         let life = model_life(&self.context, &spec.base_model).await?;
-        refuse(refusal(&life).into_iter().chain(self.check_request(spec)))?;
-        refuse(self.check_reviewed().await?)?;
+        let found: Vec<_> = refusal(&life).into_iter().chain(self.check_request(spec)).collect();
+        let refuse = |found: &[Finding]| stands_in_the_way(found).map_err(|e| e.with_provider("bedrock"));
+        refuse(&found)?;
+        refuse(self.check_reviewed().await?.as_slice())?;
         let request = self.request(spec);
         let mut entry = Entry::creating(ResourceKind::TrainingJob, &request.job_name, self.context.region());
         entry.details.insert(MODEL.into(), request.custom_model_name.clone());

@@ -10,8 +10,8 @@ use picchu::{
         AwsContext,
         bedrock::{BedrockTrainer, Preset, role_policies},
     },
-    config::{Access, Training, price_table, stands_in_the_way},
-    train::Ledger,
+    config::{Access, Training, price_table},
+    train::{Ledger, stands_in_the_way},
     types::{Finding, Severity},
 };
 

@@ -131,7 +131,7 @@ impl Item {
     pub(crate) fn of(dataset: &Dataset, raw: &Record, lint: Vec<String>) -> Self {
         let record = dataset.corrected(raw);
         let judgement = dataset.judgement(&raw.id).cloned();
-        let written = judgement.as_ref().and_then(|j| j.caption.clone());
+        let shown = dataset.shown(raw);
         let reason = match &raw.outcome {
             Outcome::Skipped { reason }
             | Outcome::Uncaptioned { reason, .. }
@@ -146,7 +146,7 @@ impl Item {
             id: raw.id.clone(),
             outcome: raw.outcome.as_str(),
             reason,
-            character: record.character().map(str::to_owned),
+            character: shown.character,
             detected: raw.character().map(str::to_owned),
             confidence: raw.detection.confidence,
             decided_by: raw.detection.decided_by.clone(),
@@ -163,7 +163,7 @@ impl Item {
                 quality: crop.quality.score(),
                 sharpness: crop.quality.sharpness,
             }),
-            caption: written.or_else(|| raw.caption.as_ref().map(|c| c.text.clone())),
+            caption: shown.caption,
             subjects: record.subjects.iter().map(|s| s.character.clone()).collect(),
             covered_by,
             lint,
