@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{ACCEPT, BOX, CAPTION, CHARACTER, IMAGE, REASON, REJECT, VERDICT};
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, NOT_THE_CHARACTER},
     error::{Error, Result, Stage},
 };
 
 /// What picchu's own page offers as reasons.
 const REASONS: [&str; 6] =
-    ["not the character", "blurred", "cut off", "too small", "near-duplicate", "wrong style"];
+    [NOT_THE_CHARACTER, "blurred", "cut off", "too small", "near-duplicate", "wrong style"];
 
 /// The characters of a dataset by the text of their choice.
 pub(super) fn choices(dataset: &Dataset) -> Result<BTreeMap<String, String>> {
@@ -98,6 +98,12 @@ fn attribute(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_those_of_the_page() {
+        let words = REASONS.map(|reason| format!("'{reason}'")).join(", ");
+        assert!(crate::dataset::review_page::SCRIPT.contains(&words), "{words}");
+    }
 
     #[test]
     fn names_stay_data() {
