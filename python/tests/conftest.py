@@ -37,3 +37,17 @@ def plan(film_path: Path, cast_path: Path) -> picchu.Plan:
 @pytest.fixture(scope="session")
 def dataset(plan: picchu.Plan, tmp_path_factory: pytest.TempPathFactory) -> picchu.Dataset:
     return plan.run(tmp_path_factory.mktemp("run") / "dataset", progress=False)
+
+
+@pytest.fixture
+def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Region and keys that no service knows, and nothing of the user's own."""
+    for name, value in {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-show-nowhere",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "none",
+        "AWS_SHARED_CREDENTIALS_FILE": "none",
+    }.items():
+        monkeypatch.setenv(name, value)

@@ -89,7 +89,7 @@ def person() -> dict[str, Any]:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(aws_keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     service = Service()
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,16 +113,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
-        "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-show-nowhere",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "none",
-        "AWS_SHARED_CREDENTIALS_FILE": "none",
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     yield service
     server.shutdown()
     server.server_close()

@@ -20,7 +20,7 @@ ROLE = "arn:aws:iam::123456789012:role/tune"
 
 
 @pytest.fixture
-def bedrock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
+def bedrock(aws_keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
     with FakeBedrock() as bedrock, FakeS3() as s3:
         picture = BytesIO()
         Image.new("RGB", (512, 640)).save(picture, "PNG")
@@ -31,17 +31,8 @@ def bedrock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
         mark = {"format": "nova", "picchu": "0.1.0", "pictures": len(lines), "unreviewed": 0}
         s3.objects["bucket/film/.picchu-export.json"] = json.dumps(mark).encode()
         s3.objects["bucket/film/train.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        for name, value in {
-            "AWS_ENDPOINT_URL": bedrock.address,
-            "AWS_ENDPOINT_URL_S3": s3.address,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
-            "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-show-nowhere",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "none",
-            "AWS_SHARED_CREDENTIALS_FILE": "none",
-        }.items():
-            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bedrock.address)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.address)
         yield bedrock
 
 
