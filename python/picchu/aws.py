@@ -22,7 +22,7 @@ from picchu.rekognition import (
     enrol,
     resources,
 )
-from picchu.training import (
+from picchu.customize import (
     CustomModel,
     Deployment,
     DrawnImage,
