@@ -9,15 +9,15 @@ use crate::{
     aws::{
         AwsContext, AwsSettings, S3Store,
         bedrock::{
-            BedrockDeployer, BedrockTrainer, Hyperparameters, JobProgress, JobRequest, JobSettings, Preset,
-            StepLoss, TrainingRole, client_token, job_progress, suggest, training_losses,
+            BedrockDeployer, BedrockTrainer, Hyperparameters, JobRequest, JobSettings, Preset, TrainingRole,
+            client_token, job_progress, suggest, training_losses,
         },
     },
     dataset::export::nova,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::{Key, Store},
     train::{Deployer, Entry, Ledger, ResourceKind, Trainer},
-    types::{DeploymentStatus, Finding, PriceTable, TrainingJob, TrainingSpec},
+    types::{DeploymentStatus, Finding, JobProgress, PriceTable, StepLoss, TrainingJob, TrainingSpec},
 };
 
 /// What is to be trained, on what, and how.

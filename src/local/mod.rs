@@ -1,5 +1,7 @@
-//! What runs on this machine: decoding films, models of the user's own, servers that speak the `OpenAI` interface.
+//! What runs on this machine: decoding films, models of the user's own, training and drawing, servers that speak the `OpenAI` interface.
 
+#[cfg(feature = "local-train")]
+pub mod lora;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 #[cfg(feature = "http")]

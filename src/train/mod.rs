@@ -1,10 +1,20 @@
 //! Fine-tuning and serving.
 
+mod curve;
 mod ledger;
+#[cfg(feature = "lora")]
+pub mod lora;
+mod reviewed;
+mod token;
 
 use async_trait::async_trait;
 
-pub use self::ledger::{Entry, Happened, LEDGER, Ledger, ResourceKind};
+pub use self::{
+    curve::loss_curve,
+    ledger::{Entry, Happened, LEDGER, Ledger, ResourceKind},
+    reviewed::check_reviewed,
+    token::{client_token, job_name},
+};
 
 use crate::{
     error::{Error, ErrorKind, Result, Stage},

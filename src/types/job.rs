@@ -1,6 +1,6 @@
 //! Training jobs, their results, and what serves them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,23 @@ pub struct Finding {
     pub mend: String,
 }
 
+impl Finding {
+    /// What would make submitting fail, or waste money.
+    pub fn error(message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), mend: mend.into() }
+    }
+
+    /// What works, but probably not as wished.
+    pub fn warning(message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, message: message.into(), mend: mend.into() }
+    }
+
+    /// What is good to know.
+    pub fn note(message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, message: message.into(), mend: mend.into() }
+    }
+}
+
 /// How much a [`Finding`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +96,61 @@ pub struct TrainingJob {
     pub model: Option<CustomModel>,
     /// The service's own words about a failure.
     pub failure: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// The job.
+    #[serde(flatten)]
+    pub job: TrainingJob,
+    /// Its phases, in their order, each with the service's word for where it stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<(String, String)>,
+    /// The steps that are done, and how many there will be, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<(u64, u64)>,
+    /// The training loss, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f32>,
+}
+
+impl fmt::Display for JobProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.job.status {
+            JobStatus::Pending => "waiting",
+            JobStatus::InProgress => "in progress",
+            JobStatus::Completed => "completed",
+            JobStatus::Failed => "failed",
+            JobStatus::Stopping => "stopping",
+            JobStatus::Stopped => "stopped",
+        })?;
+        for (phase, status) in &self.phases {
+            write!(f, "; {phase} {status}")?;
+        }
+        if let Some((done, all)) = self.steps {
+            write!(f, "; step {done} of {all}")?;
+        }
+        if let Some(loss) = self.loss {
+            write!(f, "; loss {loss}")?;
+        }
+        if let Some(model) = &self.job.model {
+            write!(f, "; model {}", model.id)?;
+        }
+        if let Some(why) = &self.job.failure {
+            write!(f, "; {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The loss at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepLoss {
+    /// The step, from 1.
+    pub step: u64,
+    /// The loss of training there.
+    pub loss: f64,
 }
 
 /// Where a job stands.

@@ -22,8 +22,8 @@ pub use embedding::{Embeddings, unit_rows};
 pub use frame::{Frame, Gap, MediaInfo};
 pub use geometry::{BoundingBox, PixelRect};
 pub use job::{
-    CustomModel, DatasetRules, Deployment, DeploymentStatus, Finding, GenerateRequest, Generated, JobStatus,
-    Severity, TrainingJob, TrainingSpec,
+    CustomModel, DatasetRules, Deployment, DeploymentStatus, Finding, GenerateRequest, Generated,
+    JobProgress, JobStatus, Severity, StepLoss, TrainingJob, TrainingSpec,
 };
 pub use price::{Price, PriceTable, Unit};
 pub use record::{CropRecord, EmbeddingRow, FrameRecord, Outcome, Record};

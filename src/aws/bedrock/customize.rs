@@ -17,7 +17,6 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use serde::Serialize;
 
 use super::{
     hyperparameters,
@@ -27,12 +26,12 @@ use super::{
 };
 use crate::{
     aws::{AwsContext, service_error},
-    dataset::export::{MARK, Mark, nova},
+    dataset::export::{MARK, nova},
     error::{AtStage, ErrorKind, Result, Stage},
     store::{Key, Store, get_opt},
-    train::{Entry, Happened, Ledger, ResourceKind, Trainer, stands_in_the_way},
+    train::{Entry, Happened, Ledger, ResourceKind, Trainer, check_reviewed, stands_in_the_way},
     types::{
-        CustomModel, DatasetRules, Finding, JobStatus, PriceTable, ProviderInfo, Severity, TrainingJob,
+        CustomModel, DatasetRules, Finding, JobProgress, JobStatus, PriceTable, ProviderInfo, TrainingJob,
         TrainingSpec, Unit,
     },
 };
@@ -73,45 +72,6 @@ pub struct BedrockTrainer {
 impl fmt::Debug for BedrockTrainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BedrockTrainer").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct JobProgress {
-    /// The job.
-    #[serde(flatten)]
-    pub job: TrainingJob,
-    /// Its phases, in their order, each with Bedrock's word for where it stands.
-    pub phases: Vec<(&'static str, String)>,
-    /// The training loss, once there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub loss: Option<f32>,
-}
-
-impl fmt::Display for JobProgress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.job.status {
-            JobStatus::Pending => "waiting",
-            JobStatus::InProgress => "in progress",
-            JobStatus::Completed => "completed",
-            JobStatus::Failed => "failed",
-            JobStatus::Stopping => "stopping",
-            JobStatus::Stopped => "stopped",
-        })?;
-        for (phase, status) in &self.phases {
-            write!(f, "; {phase} {status}")?;
-        }
-        if let Some(loss) = self.loss {
-            write!(f, "; loss {loss}")?;
-        }
-        if let Some(model) = &self.job.model {
-            write!(f, "; model {}", model.id)?;
-        }
-        if let Some(why) = &self.job.failure {
-            write!(f, "; {why}")?;
-        }
-        Ok(())
     }
 }
 
@@ -201,7 +161,7 @@ impl BedrockTrainer {
         let mut found = if spec.base_model.contains("nova-canvas") {
             hyperparameters::check(&spec.hyperparameters)
         } else {
-            vec![note(
+            vec![Finding::note(
                 format!(
                     "which hyperparameters {} takes is not known; they are sent as they are",
                     spec.base_model
@@ -211,14 +171,14 @@ impl BedrockTrainer {
         };
         let role = &self.settings.role;
         if !is_role(role) {
-            found.push(error(
+            found.push(Finding::error(
                 format!("{role:?} is not the ARN of a role"),
                 "create a role with the policies of `picchu train --print-role`, and give its ARN",
             ));
         }
         for uri in [&spec.dataset, &spec.output] {
             if let Err(e) = nova::check_uri(uri) {
-                found.push(error(e.message(), "choose another place on S3"));
+                found.push(Finding::error(e.message(), "choose another place on S3"));
             }
         }
         let token = &spec.client_token;
@@ -226,10 +186,14 @@ impl BedrockTrainer {
             || token.len() > 256
             || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         {
-            found.push(error(format!("{token:?} is no token"), "use picchu::aws::bedrock::client_token"));
+            found.push(Finding::error(
+                format!("{token:?} is no token"),
+                "use picchu::aws::bedrock::client_token",
+            ));
         }
         if self.settings.subnets.is_empty() != self.settings.security_groups.is_empty() {
-            found.push(error("a network needs subnets and security groups", "give both, or neither"));
+            found
+                .push(Finding::error("a network needs subnets and security groups", "give both, or neither"));
         }
         found
     }
@@ -237,26 +201,13 @@ impl BedrockTrainer {
     /// Whether people looked at what is trained on, by what the export says of itself.
     async fn check_reviewed(&self) -> Result<Option<Finding>> {
         let mark = get_opt(&*self.data, &Key::new(MARK)?).await?;
-        let mark = mark.and_then(|body| serde_json::from_slice::<Mark>(&body).ok());
-        let mend = "look at them with `picchu review`, and export again; or say --allow-unreviewed";
-        Ok(match mark {
-            None => Some(Finding {
-                severity: Severity::Warning,
-                message: format!("{MARK} is not there: whether people looked at the images is not known"),
-                mend: "upload the whole folder of the export, hidden files too".into(),
-            }),
-            Some(Mark { unreviewed: 0, .. }) => None,
-            Some(Mark { unreviewed, pictures, .. }) => {
-                let message = format!("{unreviewed} of {pictures} images were not looked at by a person");
-                Some(if self.allow_unreviewed { note(message, mend) } else { error(message, mend) })
-            }
-        })
+        Ok(check_reviewed(mark.as_deref(), self.allow_unreviewed))
     }
 
     /// What is wrong with the dataset as it lies on S3.
     async fn check_dataset(&self, spec: &TrainingSpec) -> Result<Vec<Finding>> {
         let Some(manifest) = self.below(&spec.dataset) else {
-            return Ok(vec![error(
+            return Ok(vec![Finding::error(
                 format!("{} is not in the folder that was opened", spec.dataset),
                 "give the manifest's own folder",
             )]);
@@ -264,7 +215,7 @@ impl BedrockTrainer {
         let body = match self.data.get(&manifest).await {
             Ok(body) => body,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Ok(vec![error(
+                return Ok(vec![Finding::error(
                     format!("{} does not exist", spec.dataset),
                     "write it with `picchu export --to nova`, and upload the folder",
                 )]);
@@ -273,12 +224,15 @@ impl BedrockTrainer {
         };
         let lines = match nova::read(&body) {
             Ok(lines) => lines,
-            Err(e) => return Ok(vec![error(e.message(), "export the dataset again")]),
+            Err(e) => return Ok(vec![Finding::error(e.message(), "export the dataset again")]),
         };
         let (rules, mut found) = (self.rules(), Vec::new());
         if !(rules.records.0..=rules.records.1).contains(&lines.len()) {
             let (fewest, most) = rules.records;
-            found.push(error(format!("{} records", lines.len()), &format!("{fewest} to {most} are taken")));
+            found.push(Finding::error(
+                format!("{} records", lines.len()),
+                format!("{fewest} to {most} are taken"),
+            ));
         }
         let there: BTreeMap<String, u64> = self
             .data
@@ -290,12 +244,12 @@ impl BedrockTrainer {
         for line in &lines {
             let key = self.below(&line.image_ref);
             match key.as_ref().and_then(|key| there.get(key.as_str())) {
-                None => found.push(error(
+                None => found.push(Finding::error(
                     format!("{} is not there", line.image_ref),
                     "upload the images to where the manifest says, in the manifest's folder",
                 )),
                 Some(&size) if size == 0 || size > rules.max_bytes => {
-                    found.push(error(
+                    found.push(Finding::error(
                         format!("{} has {size} bytes", line.image_ref),
                         "export the dataset again",
                     ));
@@ -310,12 +264,15 @@ impl BedrockTrainer {
             .boxed();
         while let Some((key, body)) = images.next().await {
             if let Some(why) = nova::unfit(&body?, key.as_str()) {
-                found.push(error(format!("{}: {why}", self.data.uri(key)), "export the dataset again"));
+                found.push(Finding::error(
+                    format!("{}: {why}", self.data.uri(key)),
+                    "export the dataset again",
+                ));
             }
         }
         if step > 1 {
             let message = format!("{} of {} images were opened", keys.len().div_ceil(step), keys.len());
-            found.push(note(message, "`picchu validate --images` opens all of the dataset"));
+            found.push(Finding::note(message, "`picchu validate --images` opens all of the dataset"));
         }
         Ok(found)
     }
@@ -330,15 +287,13 @@ impl BedrockTrainer {
         let seen = hyperparameters::pictures_seen(&spec.hyperparameters);
         let item = format!("bedrock/{}/training", spec.base_model);
         match self.prices.usd(&item, Unit::Image) {
-            Some(usd) => note(
+            Some(usd) => Finding::note(
                 format!("{seen} pictures are looked at, about {:.2} US dollars", usd * seen as f64),
                 "fewer steps or smaller batches cost less",
             ),
-            None => note(
+            None => Finding::note(
                 format!("{seen} pictures are looked at; what that costs is not known"),
-                &format!(
-                    "read it in your account's prices, and give it as {item}, unit image, with --prices"
-                ),
+                format!("read it in your account's prices, and give it as {item}, unit image, with --prices"),
             ),
         }
     }
@@ -355,15 +310,17 @@ fn is_role(text: &str) -> bool {
 fn refusal(life: &ModelLife) -> Option<Finding> {
     let instead = life.instead.unwrap_or("name a model that Bedrock lists as fine-tunable");
     match &life.lifecycle {
-        Lifecycle::Ended { .. } => Some(error(format!("{} and cannot be trained", plain(life)), instead)),
+        Lifecycle::Ended { .. } => {
+            Some(Finding::error(format!("{} and cannot be trained", plain(life)), instead))
+        }
         Lifecycle::Legacy { .. } => {
-            Some(error(format!("{}: nothing new may be trained on it", plain(life)), instead))
+            Some(Finding::error(format!("{}: nothing new may be trained on it", plain(life)), instead))
         }
         Lifecycle::Active { .. } if !life.fine_tunable => {
-            Some(error(format!("{} cannot be fine-tuned", life.model), instead))
+            Some(Finding::error(format!("{} cannot be fine-tuned", life.model), instead))
         }
         Lifecycle::Active { .. } if !life.draws => {
-            Some(error(format!("{} draws no images", life.model), "name a model that does"))
+            Some(Finding::error(format!("{} draws no images", life.model), "name a model that does"))
         }
         Lifecycle::Active { .. } => None,
     }
@@ -372,14 +329,6 @@ fn refusal(life: &ModelLife) -> Option<Finding> {
 /// A model's life without what does the same work, which the mend tells.
 fn plain(life: &ModelLife) -> String {
     ModelLife { instead: None, ..life.clone() }.to_string()
-}
-
-fn error(message: impl Into<String>, mend: &str) -> Finding {
-    Finding { severity: Severity::Error, message: message.into(), mend: mend.into() }
-}
-
-fn note(message: impl Into<String>, mend: &str) -> Finding {
-    Finding { severity: Severity::Note, message: message.into(), mend: mend.into() }
 }
 
 #[async_trait]
@@ -400,11 +349,10 @@ impl Trainer for BedrockTrainer {
         }
         let mut found = self.check_request(spec);
         if let Lifecycle::Active { until: Some(day) } = &life.lifecycle {
-            found.push(Finding {
-                severity: Severity::Warning,
-                message: format!("{} ends on {day}, and models made from it end with it", life.model),
-                mend: "train a model that lives longer, if there is one".into(),
-            });
+            found.push(Finding::warning(
+                format!("{} ends on {day}, and models made from it end with it", life.model),
+                "train a model that lives longer, if there is one",
+            ));
         }
         if is_role(&self.settings.role) && !self.role_is_new {
             let role = check_role(&self.context, &self.settings.role, &spec.dataset, &spec.output).await;
@@ -500,12 +448,13 @@ pub(super) async fn get(client: &Client, job: &str) -> Result<GetModelCustomizat
 
 fn progress(answer: &GetModelCustomizationJobOutput) -> JobProgress {
     let details = answer.status_details();
-    let word =
-        |status: Option<&JobStatusDetails>| status.map_or("NotStarted", JobStatusDetails::as_str).to_owned();
+    let phase = |name: &str, status: Option<&JobStatusDetails>| {
+        (name.to_owned(), status.map_or("NotStarted", JobStatusDetails::as_str).to_owned())
+    };
     let phases = vec![
-        ("validation", word(details.and_then(|d| d.validation_details()?.status()))),
-        ("data processing", word(details.and_then(|d| d.data_processing_details()?.status()))),
-        ("training", word(details.and_then(|d| d.training_details()?.status()))),
+        phase("validation", details.and_then(|d| d.validation_details()?.status())),
+        phase("data processing", details.and_then(|d| d.data_processing_details()?.status())),
+        phase("training", details.and_then(|d| d.training_details()?.status())),
     ];
     let begun = details.is_some_and(|_| phases.iter().any(|(_, status)| status != "NotStarted"));
     let status = match answer.status() {
@@ -526,7 +475,12 @@ fn progress(answer: &GetModelCustomizationJobOutput) -> JobProgress {
         model,
         failure: answer.failure_message().map(with_mend),
     };
-    JobProgress { job, phases, loss: answer.training_metrics().and_then(TrainingMetrics::training_loss) }
+    JobProgress {
+        job,
+        phases,
+        steps: None,
+        loss: answer.training_metrics().and_then(TrainingMetrics::training_loss),
+    }
 }
 
 /// The service's words about a failure, with the likely mend.

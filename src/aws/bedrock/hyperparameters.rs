@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Finding, Severity};
+use crate::types::Finding;
 
 /// How many steps are trained.
 const STEPS: &str = "stepCount";
@@ -65,12 +65,11 @@ fn values(steps: &str, batch: &str, rate: &str) -> Hyperparameters {
 /// Everything that the service would refuse: names that it does not know, numbers out of range, and numbers that are no
 /// plain decimals, such as `1e-6`.
 pub(super) fn check(given: &Hyperparameters) -> Vec<Finding> {
-    let finding = |message: String, mend: String| Finding { severity: Severity::Error, message, mend };
     let mut findings = Vec::new();
     for (name, text) in given {
         let Some(range) = RANGES.iter().find(|r| r.name == name) else {
             let names: Vec<_> = RANGES.iter().map(|r| r.name).collect();
-            findings.push(finding(
+            findings.push(Finding::error(
                 format!("there is no hyperparameter {name}"),
                 format!("use {}", names.join(", ")),
             ));
@@ -86,9 +85,9 @@ pub(super) fn check(given: &Hyperparameters) -> Vec<Finding> {
         let decimal =
             text.split_once('.').map_or(digits(text), |(whole, rest)| digits(whole) && digits(rest));
         if !decimal || (range.whole && text.contains('.')) {
-            findings.push(finding(format!("{name} is {text:?}, not a plain decimal number"), allowed));
+            findings.push(Finding::error(format!("{name} is {text:?}, not a plain decimal number"), allowed));
         } else if !text.parse().is_ok_and(|value: f64| (range.least..=range.most).contains(&value)) {
-            findings.push(finding(format!("{name} is {text}"), allowed));
+            findings.push(Finding::error(format!("{name} is {text}"), allowed));
         }
     }
     findings

@@ -57,9 +57,9 @@ pub use self::{
 pub use self::{
     canvas::{CanvasGenerator, CanvasSettings, Control, Guide},
     clean::{end_resource, resource_exists},
-    customize::{BedrockTrainer, JobProgress, job_progress},
+    customize::{BedrockTrainer, job_progress},
     hyperparameters::{Hyperparameters, Preset, Suggestion, suggest, sweep},
-    metrics::{StepLoss, loss_curve, training_losses},
+    metrics::training_losses,
     orphans::{Tagged, tagged_resources},
     request::{JobRequest, JobSettings, Network, RequestTag, S3Address, client_token},
     role::TrainingRole,

@@ -8,12 +8,11 @@ use aws_sdk_bedrock::{
     types::{CustomizationType, OutputDataConfig, Tag, TrainingDataConfig, VpcConfig},
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::hyperparameters::Hyperparameters;
 use crate::{
     error::{Error, Result},
-    store::slug,
+    train::job_name,
     types::TrainingSpec,
 };
 
@@ -176,26 +175,11 @@ impl JobRequest {
     }
 }
 
-/// A name that fits the patterns of jobs and of models, which differ: words and single hyphens fit both. The token's hash
-/// makes it the name of this job alone.
-pub(super) fn job_name(spec: &TrainingSpec) -> String {
-    let hash = crate::source::sha256_string(Sha256::new_with_prefix(&spec.client_token));
-    format!("{}-{}", slug(&spec.name), &hash["sha256:".len()..][..12])
-}
-
-/// A token for a job: equal for equal datasets and settings, so that neither a crash nor a second run starts a second
-/// job. `manifest` is the content of the dataset's manifest. The role is no part of it: it changes nothing in the model.
+/// A token for a job, of its dataset and settings; see [`train::client_token`](crate::train::client_token). The role is no
+/// part of it: it changes nothing in the model.
 pub fn client_token(spec: &TrainingSpec, settings: &JobSettings, manifest: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    let numbers = spec.hyperparameters.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    let parts = [&spec.name, &spec.base_model, &spec.dataset, &spec.output].map(String::as_bytes);
     let places = settings.kms_key.iter().chain(&settings.subnets).chain(&settings.security_groups);
-    let places = places.map(String::as_bytes);
-    for part in parts.into_iter().chain(numbers).chain(places).chain([manifest]) {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    format!("picchu-{}", &crate::source::sha256_string(hash)["sha256:".len()..][..40])
+    crate::train::client_token(spec, places.map(String::as_str), manifest)
 }
 
 #[cfg(test)]

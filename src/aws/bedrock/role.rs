@@ -18,7 +18,7 @@ use crate::{
     aws::{AwsContext, service_error},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     train::{Entry, Happened, Ledger, ResourceKind},
-    types::{Finding, Severity},
+    types::Finding,
 };
 
 /// What the names of roles begin with.
@@ -180,12 +180,10 @@ pub(super) async fn check_role(
     output: &str,
 ) -> Result<Vec<Finding>> {
     let client = Client::new(context.sdk());
-    let finding = |severity, message: String, mend: &str| Finding { severity, message, mend: mend.into() };
     let unread = |asked: &str| {
-        finding(
-            Severity::Note,
+        Finding::note(
             format!("what {arn} may do could not be read"),
-            &format!("allow {asked} to have it checked; the job needs no such permission"),
+            format!("allow {asked} to have it checked; the job needs no such permission"),
         )
     };
     let name = arn.rsplit('/').next().unwrap_or(arn);
@@ -193,14 +191,14 @@ pub(super) async fn check_role(
     let trust = match find(&client, name).await {
         Ok(Some(trust)) => trust,
         Ok(None) => {
-            return Ok(vec![finding(Severity::Error, format!("the role {arn} does not exist"), mend)]);
+            return Ok(vec![Finding::error(format!("the role {arn} does not exist"), mend)]);
         }
         Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(vec![unread("iam:GetRole")]),
         Err(e) => return Err(e.with_provider("iam")),
     };
     let mut found = Vec::new();
     if !trusts_bedrock(&trust) {
-        found.push(finding(Severity::Error, format!("{arn} may not be taken on by Bedrock"), mend));
+        found.push(Finding::error(format!("{arn} may not be taken on by Bedrock"), mend));
     }
     let object = |uri: &str| format!("arn:aws:s3:::{}", uri.trim_start_matches("s3://"));
     let result = format!("{}/model", output.trim_end_matches('/'));
@@ -228,7 +226,7 @@ pub(super) async fn check_role(
         });
         if denied {
             // The bucket's own policy may allow it all the same.
-            found.push(finding(Severity::Warning, format!("{arn} has no {action} on {uri}"), mend));
+            found.push(Finding::warning(format!("{arn} has no {action} on {uri}"), mend));
         }
     }
     Ok(found)

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use picchu::{
     Error, Result,
-    aws::bedrock::loss_curve,
     config::{Access, Standing, standings},
-    train::Ledger,
+    train::{Ledger, loss_curve},
     types::DeploymentStatus,
 };
 
