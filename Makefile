@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILM := examples/film/two_friends
-FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-train,aws-a2i,local-train,onnx,http
+FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-train,aws-a2i,local-train,sagemaker,onnx,http
 
 .PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 

@@ -15,7 +15,7 @@ const MAX_MESSAGE_CHARS: usize = 600;
 /// An error of a call, with the service's own words, its code and its request id.
 ///
 /// `call` names service and operation, for example `rekognition DetectLabels`.
-pub(crate) fn service_error<E>(call: &'static str, error: SdkError<E, Response>) -> Error
+pub(crate) fn service_error<E>(call: &str, error: SdkError<E, Response>) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {

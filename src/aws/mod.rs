@@ -8,10 +8,14 @@ mod context;
 mod error;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
 mod guard;
+#[cfg(feature = "sagemaker")]
+mod json_service;
 #[cfg(feature = "aws-rekognition")]
 pub mod rekognition;
 #[cfg(feature = "aws-s3")]
 mod s3;
+#[cfg(feature = "sagemaker")]
+pub mod sagemaker;
 mod services;
 
 #[cfg(feature = "aws-s3")]

@@ -70,7 +70,14 @@ impl Cleaner {
     pub async fn scan(&self) -> Result<(Vec<Resource>, Vec<String>)> {
         let context = AwsContext::from_env(&self.aws).await?;
         let known = self.ledger.open().await?;
-        let tagged = crate::aws::bedrock::tagged_resources(&context).await;
+        #[cfg_attr(not(feature = "sagemaker"), expect(unused_mut))]
+        let mut tagged = crate::aws::bedrock::tagged_resources(&context).await;
+        #[cfg(feature = "sagemaker")]
+        {
+            let more = crate::aws::sagemaker::tagged_sagemaker_resources(&context).await;
+            tagged.found.extend(more.found);
+            tagged.unread.extend(more.unread);
+        }
         let found = tagged
             .found
             .into_iter()
@@ -94,6 +101,14 @@ impl Cleaner {
             #[cfg(feature = "aws-train")]
             ResourceKind::ProvisionedThroughput | ResourceKind::TrainingJob | ResourceKind::Role => {
                 crate::aws::bedrock::resource_exists(&context, entry).await
+            }
+            #[cfg(feature = "sagemaker")]
+            ResourceKind::SageMakerScaling
+            | ResourceKind::SageMakerEndpoint
+            | ResourceKind::SageMakerEndpointConfig
+            | ResourceKind::SageMakerModel
+            | ResourceKind::SageMakerJob => {
+                crate::aws::sagemaker::sagemaker_resource_exists(&context, entry).await
             }
             // None is left where every feature is on.
             #[allow(unreachable_patterns)]
@@ -120,6 +135,14 @@ impl Cleaner {
             ResourceKind::ProvisionedThroughput | ResourceKind::TrainingJob | ResourceKind::Role => {
                 crate::aws::bedrock::end_resource(&context, entry, POLL).await?;
             }
+            #[cfg(feature = "sagemaker")]
+            ResourceKind::SageMakerScaling
+            | ResourceKind::SageMakerEndpoint
+            | ResourceKind::SageMakerEndpointConfig
+            | ResourceKind::SageMakerModel
+            | ResourceKind::SageMakerJob => {
+                crate::aws::sagemaker::end_sagemaker_resource(&context, entry, POLL).await?;
+            }
             #[allow(unreachable_patterns)]
             kind => return Err(unknown(kind)),
         }
@@ -133,14 +156,14 @@ impl Cleaner {
 }
 
 #[cfg_attr(
-    all(feature = "aws-rekognition", feature = "aws-train"),
+    all(feature = "aws-rekognition", feature = "sagemaker"),
     allow(dead_code, reason = "these features know every kind")
 )]
 fn unknown(kind: ResourceKind) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         format!(
-            "this build knows nothing of a {}; the features \"aws-rekognition\" and \"aws-train\" know all",
+            "this build knows nothing of a {}; the features \"aws-rekognition\" and \"sagemaker\" know all",
             kind.as_str()
         ),
     )

@@ -11,6 +11,8 @@ mod clean;
 mod onnx;
 mod openai;
 mod providers;
+#[cfg(feature = "sagemaker")]
+mod sagemaker;
 mod sampling;
 #[cfg(feature = "aws-train")]
 mod training;
@@ -28,6 +30,8 @@ pub use self::batch::{BatchPlace, BatchQuestions, open_batch};
 pub use self::cast_service::CastService;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 pub use self::clean::{Cleaner, Resource};
+#[cfg(feature = "sagemaker")]
+pub use self::sagemaker::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining};
 #[cfg(feature = "aws-train")]
 pub use self::training::{PreparedTraining, Standing, Training, standings};
 pub use self::{

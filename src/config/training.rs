@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "sagemaker")]
+use crate::aws::sagemaker;
 use crate::{
     aws::{
         AwsContext, AwsSettings, S3Store,
@@ -222,18 +224,33 @@ pub async fn standings(ledger: &Ledger, aws: &AwsSettings) -> Result<Vec<Standin
 }
 
 async fn ask(standing: &mut Standing, ledger: &Ledger, aws: &AwsSettings) -> Result<()> {
-    let entry = &standing.entry;
-    if !matches!(entry.kind, ResourceKind::TrainingJob | ResourceKind::ProvisionedThroughput) {
-        return Ok(());
-    }
-    let context =
-        AwsContext::from_env(&AwsSettings { region: Some(entry.region.clone()), ..aws.clone() }).await?;
-    if entry.kind == ResourceKind::TrainingJob {
-        standing.job = Some(job_progress(&context, &entry.id).await?);
-        standing.losses = training_losses(&context, &entry.id).await?;
-    } else {
-        let deployment = BedrockDeployer::new(&context, ledger.clone()).describe(&entry.id).await?;
-        standing.deployment = Some((deployment.status, deployment.id));
+    let (kind, id) = (standing.entry.kind, standing.entry.id.clone());
+    let region = Some(standing.entry.region.clone());
+    let context = async || AwsContext::from_env(&AwsSettings { region, ..aws.clone() }).await;
+    match kind {
+        ResourceKind::TrainingJob => {
+            let context = context().await?;
+            standing.job = Some(job_progress(&context, &id).await?);
+            standing.losses = training_losses(&context, &id).await?;
+        }
+        ResourceKind::ProvisionedThroughput => {
+            let deployment = BedrockDeployer::new(&context().await?, ledger.clone()).describe(&id).await?;
+            standing.deployment = Some((deployment.status, deployment.id));
+        }
+        #[cfg(feature = "sagemaker")]
+        ResourceKind::SageMakerJob => {
+            let context = context().await?;
+            standing.job = Some(sagemaker::job_progress(&context, &id).await?);
+            standing.losses = sagemaker::training_losses(&context, &id).await?;
+        }
+        #[cfg(feature = "sagemaker")]
+        ResourceKind::SageMakerEndpoint => {
+            let settings = sagemaker::ServingSettings::default();
+            let deployer = sagemaker::SageMakerDeployer::new(&context().await?, settings, ledger.clone());
+            let deployment = deployer.describe(&id).await?;
+            standing.deployment = Some((deployment.status, deployment.id));
+        }
+        _ => {}
     }
     Ok(())
 }

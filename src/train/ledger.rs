@@ -22,6 +22,21 @@ pub enum ResourceKind {
     ProvisionedThroughput,
     /// A running version of a Rekognition Custom Labels model; bills by the hour until it is stopped.
     CustomLabelsVersion,
+    /// The rules by which an endpoint's machines come and go, and their alarm.
+    #[serde(rename = "sagemaker_scaling")]
+    SageMakerScaling,
+    /// An endpoint of SageMaker; bills by the hour while it has a machine.
+    #[serde(rename = "sagemaker_endpoint")]
+    SageMakerEndpoint,
+    /// The configuration of an endpoint, which costs nothing.
+    #[serde(rename = "sagemaker_endpoint_config")]
+    SageMakerEndpointConfig,
+    /// A model as SageMaker serves it, which costs nothing; its files lie on S3.
+    #[serde(rename = "sagemaker_model")]
+    SageMakerModel,
+    /// A training job of SageMaker; bills by the second until its end.
+    #[serde(rename = "sagemaker_job")]
+    SageMakerJob,
     /// A training job and the model that it makes; the model bills by the month until it is deleted.
     TrainingJob,
     /// The role of training jobs, which costs nothing.
@@ -38,6 +53,11 @@ impl ResourceKind {
         match self {
             Self::ProvisionedThroughput => "provisioned throughput",
             Self::CustomLabelsVersion => "running Custom Labels version",
+            Self::SageMakerScaling => "scaling of a SageMaker endpoint",
+            Self::SageMakerEndpoint => "SageMaker endpoint",
+            Self::SageMakerEndpointConfig => "SageMaker endpoint configuration",
+            Self::SageMakerModel => "SageMaker model",
+            Self::SageMakerJob => "SageMaker training job",
             Self::TrainingJob => "training job with its model",
             Self::Role => "role of training jobs",
             Self::FaceCollection => "face collection",
@@ -47,7 +67,13 @@ impl ResourceKind {
 
     /// Whether it bills for as long as it runs, used or not.
     pub fn bills_by_the_hour(self) -> bool {
-        matches!(self, Self::ProvisionedThroughput | Self::CustomLabelsVersion)
+        matches!(
+            self,
+            Self::ProvisionedThroughput
+                | Self::CustomLabelsVersion
+                | Self::SageMakerEndpoint
+                | Self::SageMakerJob
+        )
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Recorded {
     /// The operation of `X-Amz-Target`, or the `Action` of a form; for services without, the method and the path:
     /// `PUT /bucket/key`.
     pub(crate) operation: String,
+    /// What stands behind the question mark.
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -212,7 +214,8 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         (None, Some(action)) => action,
         (None, None) => format!("{} {}", parts.method, parts.uri.path()),
     };
-    let recorded = Recorded { operation, headers: parts.headers, body };
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let recorded = Recorded { operation, query, headers: parts.headers, body };
     let earlier = {
         let mut requests = lock(&shared.requests);
         let earlier = requests.iter().filter(|r| r.operation == recorded.operation).count();

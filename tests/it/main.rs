@@ -19,6 +19,8 @@ mod dedupe;
 mod fake_aws;
 #[cfg(feature = "aws-s3")]
 mod fake_s3;
+#[cfg(feature = "sagemaker")]
+mod fake_sagemaker;
 mod kill;
 mod label_studio;
 #[cfg(feature = "aws-rekognition")]
@@ -39,6 +41,8 @@ mod remote_film;
 mod review;
 #[cfg(feature = "aws-s3")]
 mod s3;
+#[cfg(feature = "sagemaker")]
+mod sagemaker;
 mod shots;
 #[cfg(feature = "aws-train")]
 mod train;

@@ -40,8 +40,8 @@ use crate::{
 
 const CANVAS: &str = "amazon.nova-canvas-v1:0";
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/tune";
-const TRUST: &str = r#"{"Statement": [{"Effect": "Allow", "Principal": {"Service": "bedrock.amazonaws.com"},
-                                       "Action": "sts:AssumeRole"}]}"#;
+const TRUST: &str = r#"{"Statement": [{"Effect": "Allow",
+    "Principal": {"Service": ["bedrock.amazonaws.com", "sagemaker.amazonaws.com"]}, "Action": "sts:AssumeRole"}]}"#;
 
 /// What the service holds.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ fn job(name: &str, status: &str) -> Answer {
 }
 
 /// IAM and STS.
-fn identities(held: &mut Held, request: &Recorded) -> Answer {
+pub(crate) fn identities(held: &mut Held, request: &Recorded) -> Answer {
     let operation = request.operation.as_str();
     if operation == "GetCallerIdentity" {
         let me =
@@ -167,6 +167,10 @@ fn identities(held: &mut Held, request: &Recorded) -> Answer {
 
 /// What the service lists, and the tags of what it lists.
 fn listed(held: &Held, request: &Recorded) -> Option<Answer> {
+    // SageMaker's lists, whose targets name the operation alone.
+    if request.operation.starts_with("List") {
+        return Some(Answer::json(json!({})));
+    }
     let answer = match request.operation.split_once(" /")? {
         ("POST", "listTagsForResource") => {
             let asked = request.json()["resourceARN"].as_str().unwrap().to_owned();

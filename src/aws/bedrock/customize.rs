@@ -300,7 +300,7 @@ impl BedrockTrainer {
 }
 
 /// Whether a text is the ARN of a role.
-fn is_role(text: &str) -> bool {
+pub(in crate::aws) fn is_role(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     matches!(parts[..], ["arn", _, "iam", "", account, name]
         if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && name.starts_with("role/"))

@@ -66,3 +66,11 @@ pub use self::{
     role_policies::{RolePolicies, role_policies},
     throughput::{BedrockDeployer, Commitment, DeployRequest, Serving},
 };
+// What training on another service needs too.
+#[cfg(feature = "sagemaker")]
+pub(in crate::aws) use self::{
+    customize::is_role,
+    request::TAG,
+    role::{Principal, account, check_role_of},
+    role_policies::{is_account, place},
+};

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Key and value of the tag that everything created here carries.
-pub(super) const TAG: (&str, &str) = ("created-by", "picchu");
+pub(in crate::aws) const TAG: (&str, &str) = ("created-by", "picchu");
 
 /// How jobs are run in an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The role that Bedrock takes on to train: made in the account, found again, looked at, deleted.
+//! The role that a service takes on to train: made in the account, found again, looked at, deleted.
 
 use std::time::{Duration, Instant};
 
@@ -47,12 +47,18 @@ impl TrainingRole {
     pub async fn plan(context: &AwsContext, dataset: &str, output: &str) -> Result<Self> {
         let account = account(context).await.at(Stage::Train)?;
         let policies = role_policies(context.region(), &account, dataset, output).at(Stage::Train)?;
+        Ok(Self::of(context, &account, policies))
+    }
+
+    /// The role with these documents.
+    pub(in crate::aws) fn of(context: &AwsContext, account: &str, policies: RolePolicies) -> Self {
         let hash =
             Sha256::new_with_prefix(policies.trust.to_string()).chain_update(policies.access.to_string());
         let hash = crate::source::sha256_string(hash);
         let name = format!("{PREFIX}{}", &hash["sha256:".len()..][..12]);
-        let arn = format!("arn:aws:iam::{account}:role/{name}");
-        Ok(Self { context: context.clone(), policies, name, arn })
+        let partition = if context.region().starts_with("cn-") { "aws-cn" } else { "aws" };
+        let arn = format!("arn:{partition}:iam::{account}:role/{name}");
+        Self { context: context.clone(), policies, name, arn }
     }
 
     /// Its ARN.
@@ -65,8 +71,8 @@ impl TrainingRole {
         &self.policies
     }
 
-    /// Makes it, or finishes what an earlier run began; the ledger has a line about it before. Bedrock may need a while
-    /// more to know it: see [`BedrockTrainer::role_is_new`](super::BedrockTrainer::role_is_new).
+    /// Makes it, or finishes what an earlier run began; the ledger has a line about it before. The service that takes it on
+    /// may need a while more to know it: see [`BedrockTrainer::role_is_new`](super::BedrockTrainer::role_is_new).
     ///
     /// # Errors
     /// As the service says, for example [`PermissionDenied`](ErrorKind::PermissionDenied).
@@ -85,7 +91,7 @@ impl TrainingRole {
                 .create_role()
                 .role_name(&self.name)
                 .assume_role_policy_document(self.policies.trust.to_string())
-                .description("Amazon Bedrock reads a dataset and writes a model's results with this")
+                .description("Training reads a dataset and writes a model's results with this")
                 .tags(tag)
                 .send()
                 .await;
@@ -124,7 +130,7 @@ impl TrainingRole {
 }
 
 /// The account whose credentials these are.
-async fn account(context: &AwsContext) -> Result<String> {
+pub(in crate::aws) async fn account(context: &AwsContext) -> Result<String> {
     let identity = aws_sdk_sts::Client::new(context.sdk()).get_caller_identity().send().await;
     let identity = identity.map_err(|e| service_error("sts GetCallerIdentity", e))?;
     identity
@@ -171,10 +177,38 @@ pub(super) async fn delete_role(context: &AwsContext, name: &str) -> Result<()> 
     deleted.map(drop).map_err(|e| service_error("iam DeleteRole", e)).or_else(gone)
 }
 
-/// What stands against a role, as far as the caller may read it: whether it exists, whether Bedrock may take it on,
-/// whether its own policies let it read the manifest and write results.
+/// A service that takes on roles.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::aws) struct Principal {
+    /// Its name for people.
+    pub(in crate::aws) name: &'static str,
+    /// Its name in policies.
+    pub(in crate::aws) service: &'static str,
+    /// What to do about a role that does not suit it.
+    pub(in crate::aws) mend: &'static str,
+}
+
+const BEDROCK: Principal = Principal {
+    name: "Bedrock",
+    service: "bedrock.amazonaws.com",
+    mend: "give the role the policies of `picchu train --print-role`, or let --create-role make one",
+};
+
+/// As [`check_role_of`], for Bedrock.
 pub(super) async fn check_role(
     context: &AwsContext,
+    arn: &str,
+    manifest: &str,
+    output: &str,
+) -> Result<Vec<Finding>> {
+    check_role_of(context, &BEDROCK, arn, manifest, output).await
+}
+
+/// What stands against a role, as far as the caller may read it: whether it exists, whether the service may take it on,
+/// whether its own policies let it read the manifest and write results.
+pub(in crate::aws) async fn check_role_of(
+    context: &AwsContext,
+    principal: &Principal,
     arn: &str,
     manifest: &str,
     output: &str,
@@ -187,7 +221,7 @@ pub(super) async fn check_role(
         )
     };
     let name = arn.rsplit('/').next().unwrap_or(arn);
-    let mend = "give the role the policies of `picchu train --print-role`, or let --create-role make one";
+    let mend = principal.mend;
     let trust = match find(&client, name).await {
         Ok(Some(trust)) => trust,
         Ok(None) => {
@@ -197,8 +231,8 @@ pub(super) async fn check_role(
         Err(e) => return Err(e.with_provider("iam")),
     };
     let mut found = Vec::new();
-    if !trusts_bedrock(&trust) {
-        found.push(Finding::error(format!("{arn} may not be taken on by Bedrock"), mend));
+    if !trusts(&trust, principal.service) {
+        found.push(Finding::error(format!("{arn} may not be taken on by {}", principal.name), mend));
     }
     let object = |uri: &str| format!("arn:aws:s3:::{}", uri.trim_start_matches("s3://"));
     let result = format!("{}/model", output.trim_end_matches('/'));
@@ -232,8 +266,8 @@ pub(super) async fn check_role(
     Ok(found)
 }
 
-/// Whether a trust policy, percent-encoded, names Bedrock.
-fn trusts_bedrock(encoded: &str) -> bool {
+/// Whether a trust policy, percent-encoded, names a service.
+fn trusts(encoded: &str, service: &str) -> bool {
     let Ok(Value::Object(policy)) = serde_json::from_slice(&percent_decoded(encoded)) else { return false };
     let holds = |value: Option<&Value>, wanted: &str| match value {
         Some(Value::String(one)) => one == wanted,
@@ -247,7 +281,7 @@ fn trusts_bedrock(encoded: &str) -> bool {
     };
     statements.iter().any(|statement| {
         statement["Effect"] == "Allow"
-            && holds(statement["Principal"].get("Service"), "bedrock.amazonaws.com")
+            && holds(statement["Principal"].get("Service"), service)
             && holds(statement.get("Action"), "sts:AssumeRole")
     })
 }
@@ -273,14 +307,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trust_policy_names_bedrock_or_not() {
+    fn a_trust_policy_names_a_service_or_not() {
         let yes = "%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%7B%22Service%22%3A%5B%22\
                    ec2.amazonaws.com%22%2C%22bedrock.amazonaws.com%22%5D%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%7D%7D";
-        assert!(trusts_bedrock(yes));
+        assert!(trusts(yes, BEDROCK.service));
+        assert!(!trusts(yes, "sagemaker.amazonaws.com"));
         for no in
             [&yes.replace("bedrock", "lambda"), &yes.replace("Allow", "Deny"), "%7B%7D", "%", "%zz{}", ""]
         {
-            assert!(!trusts_bedrock(no), "{no}");
+            assert!(!trusts(no, BEDROCK.service), "{no}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct RolePolicies {
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an account or an address that is none.
 pub fn role_policies(region: &str, account: &str, dataset: &str, output: &str) -> Result<RolePolicies> {
-    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+    if !is_account(account) {
         return Err(Error::invalid(format!("{account:?} is no account: twelve digits are")));
     }
     let (data, from) = place(dataset)?;
@@ -63,8 +63,13 @@ pub fn role_policies(region: &str, account: &str, dataset: &str, output: &str) -
     Ok(RolePolicies { trust, access })
 }
 
+/// Whether a text is an account's number.
+pub(in crate::aws) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Bucket and folder of an address.
-fn place(address: &str) -> Result<(&str, &str)> {
+pub(in crate::aws) fn place(address: &str) -> Result<(&str, &str)> {
     address
         .strip_prefix("s3://")
         .and_then(|rest| rest.trim_end_matches('/').split_once('/'))

@@ -1,5 +1,8 @@
 //! `picchu deploy`: a trained model made callable. It bills by the hour until `picchu clean`.
 
+#[cfg(feature = "sagemaker")]
+mod sagemaker;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -18,9 +21,14 @@ use crate::output::{ask, to_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
-    /// ARN of the trained model; `picchu status` tells it.
-    #[arg(value_name = "MODEL_ARN")]
+    /// What to serve; `picchu status` tells it. On Bedrock the ARN of a model. On `SageMaker` the job that made it, its name or
+    /// its ARN, or the model's folder on S3.
+    #[arg(value_name = "MODEL")]
     model: String,
+    /// Who serves; as the model says unless given: `SageMaker` for a folder on S3 or a job's ARN, else Bedrock.
+    #[cfg(feature = "sagemaker")]
+    #[arg(long, value_enum)]
+    on: Option<On>,
     /// Name of the deployment.
     #[arg(long, default_value = "picchu")]
     name: String,
@@ -36,7 +44,8 @@ pub(crate) struct Deploy {
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// Print the request as `aws bedrock create-provisioned-model-throughput --cli-input-json` takes it; create nothing.
+    /// Print the request as `aws bedrock create-provisioned-model-throughput --cli-input-json` takes it, or those of
+    /// `SageMaker`, one a line with the command that takes it; create nothing.
     #[arg(long)]
     print_request: bool,
     /// Do not ask.
@@ -45,6 +54,18 @@ pub(crate) struct Deploy {
     /// One JSON object a line on standard output; creates nothing without --yes.
     #[arg(long)]
     pub(crate) json: bool,
+    #[cfg(feature = "sagemaker")]
+    #[command(flatten)]
+    sagemaker: sagemaker::Arguments,
+}
+
+#[cfg(feature = "sagemaker")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// Amazon Bedrock.
+    Bedrock,
+    /// Amazon `SageMaker`.
+    Sagemaker,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,6 +80,13 @@ enum Promise {
 
 impl Deploy {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
+        #[cfg(feature = "sagemaker")]
+        {
+            let its_own = self.model.starts_with("s3://") || self.model.contains(":sagemaker:");
+            if self.on.map_or(its_own, |on| on == On::Sagemaker) {
+                return Box::pin(self.on_sagemaker(access)).await;
+            }
+        }
         let context = AwsContext::from_env(&access.aws).await?;
         let commitment = match self.commitment {
             Promise::None => Commitment::None,

@@ -73,6 +73,13 @@ impl Writer for ImageFolder<'_> {
     }
 }
 
+/// The lines of a `metadata.jsonl`: file names and captions.
+#[cfg(feature = "sagemaker")]
+pub(crate) fn lines(body: &[u8]) -> Result<Vec<(String, String)>> {
+    let lines: Vec<Line> = from_jsonl(body, METADATA)?;
+    Ok(lines.into_iter().map(|line| (line.file_name, line.text)).collect())
+}
+
 /// Reads one folder as the loader does: images without a line, and lines without an image, are errors there.
 pub(super) fn read(path: &Path, part: Part) -> Result<Vec<Seen>> {
     let at = path.join(METADATA);

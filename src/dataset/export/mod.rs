@@ -32,6 +32,8 @@ use tokio::sync::mpsc;
 
 use self::folder::{Folder, absolute};
 pub use self::folder::{MARK, Mark};
+#[cfg(feature = "sagemaker")]
+pub(crate) use self::image_folder::lines as image_folder_lines;
 use super::{
     Dataset, FileHash, TrainingImage,
     picture::dimensions,
@@ -126,6 +128,12 @@ pub fn format(name: &str) -> Result<&'static dyn Format> {
         Error::invalid(format!("there is no format {name:?}; there are {}", names.join(", ")))
             .at(Stage::Export)
     })
+}
+
+/// What the format for diffusers asks of a dataset.
+#[cfg(feature = "sagemaker")]
+pub(crate) fn diffusers_rules() -> DatasetRules {
+    diffusers::Diffusers.rules()
 }
 
 /// A picture on its way into an export.
