@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from picchu.batch import BatchJob, BatchProgress, batch
 from picchu.bedrock import NovaCaptioner, NovaEmbedder, TitanEmbedder
+from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate
 from picchu.rekognition import (
     EnrolledReference,
     Enrolment,
@@ -25,15 +26,11 @@ from picchu.rekognition import (
 from picchu.customize import (
     CustomModel,
     Deployment,
-    DrawnImage,
-    DrawnPanel,
     Finding,
-    Panel,
     Standing,
     Training,
     TrainingJob,
     deploy,
-    generate,
     hyperparameters,
     status,
     sweep,
@@ -46,6 +43,7 @@ __all__ = [
     "BatchProgress",
     "CustomModel",
     "Deployment",
+    "Drawing",
     "DrawnImage",
     "DrawnPanel",
     "EnrolledReference",
@@ -57,6 +55,7 @@ __all__ = [
     "Rekognition",
     "Resource",
     "Standing",
+    "Storyboard",
     "TitanEmbedder",
     "Training",
     "TrainingJob",

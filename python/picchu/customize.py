@@ -1,10 +1,10 @@
-"""Fine-tuning, serving and drawing on Amazon Bedrock; `picchu.aws` shows this."""
+"""Fine-tuning and serving on Amazon Bedrock; `picchu.aws` shows this."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +15,11 @@ from picchu import _picchu
 __all__ = [
     "CustomModel",
     "Deployment",
-    "DrawnImage",
-    "DrawnPanel",
     "Finding",
-    "Panel",
     "Standing",
     "Training",
     "TrainingJob",
     "deploy",
-    "generate",
     "hyperparameters",
     "status",
     "sweep",
@@ -285,6 +281,22 @@ class Deployment:
         """
         _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
 
+    def update(self, model: str | CustomModel, *, name: str = "picchu") -> None:
+        """Has it serve another model, instead of a second deployment that bills beside it.
+
+        It keeps its id and its price, and serves the old model until the change is through; `wait` waits for
+        that.
+
+        Args:
+            model: A model of the same base model, or its ARN.
+            name: Name of the deployment with that model.
+
+        Raises:
+            NotFound: If it is gone.
+        """
+        arn = model.id if isinstance(model, CustomModel) else model
+        _picchu.update_deployment(self.id, arn, name, self.ledger)
+
     def delete(self) -> None:
         """Ends it, and with it the bill. Deleting what is gone is no error."""
         _picchu.delete_deployment(self.id, self.ledger)
@@ -327,102 +339,3 @@ def deploy(
     arn = model.id if isinstance(model, CustomModel) else model
     body, usd = _picchu.deploy(arn, name, units, commitment, os.fspath(ledger))
     return Deployment(json.loads(body)["id"], usd, Path(ledger))
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """What is to be drawn.
-
-    Args:
-        prompt: What to draw; the name of a character stands for its looks.
-        seed: Seed of the first image; the panel's number unless given.
-        count: How many images to choose from.
-    """
-
-    prompt: str
-    seed: int | None = None
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnImage:
-    """An image, with what draws it again.
-
-    Attributes:
-        path: The file.
-        seed: Its seed.
-        model: Who drew it.
-    """
-
-    path: Path
-    seed: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnPanel:
-    """A panel that was drawn, or not.
-
-    Attributes:
-        panel: What was asked.
-        images: Its images.
-        failure: Why there are fewer than asked for.
-    """
-
-    panel: Panel
-    images: tuple[DrawnImage, ...]
-    failure: str | None = None
-
-
-def generate(
-    panels: Iterable[str | Panel],
-    *,
-    model: str | Deployment,
-    out: str | os.PathLike[str],
-    negative_prompt: str | None = None,
-    width: int = 1024,
-    height: int = 1024,
-    cfg_scale: float = 8.0,
-    premium: bool = True,
-    style: str | None = None,
-) -> tuple[DrawnPanel, ...]:
-    """Draws a storyboard: images, ``storyboard.html`` and ``storyboard.png`` in a folder. It costs money.
-
-    What is there already is not drawn again: the same call draws only what failed.
-
-    Args:
-        panels: What to draw, in order.
-        model: Who draws: a deployment, its ARN, or a model's id.
-        out: The folder.
-        negative_prompt: What is kept out of all images; the usual faults unless given.
-        width: Pixels of an image, 320 to 4096 in steps of 16.
-        height: Pixels of an image.
-        cfg_scale: How closely prompts are followed, 1.1 to 10.
-        premium: Whether the better, dearer quality is drawn.
-        style: A look that the model knows by name, for example ``"FLAT_VECTOR_ILLUSTRATION"``.
-
-    Raises:
-        InvalidInput: For settings out of range.
-
-    >>> picchu.aws.generate(["Mayu waves"], model=deployment, out="board")[0].images  # doctest: +SKIP
-    (DrawnImage(path=PosixPath('board/panels/001-0-5f6d2f9c1c3e.png'), seed=0, model='arn:…'),)
-    """
-    board = {
-        "panels": [asdict(Panel(panel) if isinstance(panel, str) else panel) for panel in panels],
-        "negative_prompt": negative_prompt,
-        "width": width,
-        "height": height,
-    }
-    who = model.id if isinstance(model, Deployment) else model
-    folder = Path(out)
-    return tuple(
-        DrawnPanel(
-            Panel(drawn["prompt"], drawn["seed"], drawn["count"]),
-            tuple(
-                DrawnImage(folder / image["image"], image["seed"], image["model"])
-                for image in drawn["images"]
-            ),
-            drawn.get("failure"),
-        )
-        for drawn in json.loads(_picchu.generate(json.dumps(board), who, folder, cfg_scale, premium, style))
-    )

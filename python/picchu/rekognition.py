@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -217,24 +219,58 @@ def delete_collection(collection: str, *, ledger: str | os.PathLike[str] | None 
     _picchu.delete_collection(collection, None if ledger is None else os.fspath(ledger))
 
 
-def resources(place: str | os.PathLike[str]) -> tuple[Resource, ...]:
+def resources(
+    place: str | os.PathLike[str],
+    *,
+    scan: bool = False,
+    hourly: bool = False,
+    older_than: timedelta | None = None,
+) -> tuple[Resource, ...]:
     """What a dataset's, or a folder's, ledger has open in the cloud, and what the services say of it.
 
     Changes nothing and costs nothing.
+
+    Args:
+        place: The dataset, or the folder with the ``ledger.jsonl``.
+        scan: Whether to ask the services too for what carries picchu's tag in the Region and is not in this
+            ledger. Others of the account may have made it. What could not be asked is warned of.
+        hourly: Only what bills by the hour, used or not.
+        older_than: Only what is older than this.
     """
-    return _resources(place, remove=False)
+    return _resources(place, remove=False, scan=scan, hourly=hourly, older_than=older_than)
 
 
-def clean(place: str | os.PathLike[str]) -> tuple[Resource, ...]:
+def clean(
+    place: str | os.PathLike[str],
+    *,
+    scan: bool = False,
+    hourly: bool = False,
+    older_than: timedelta | None = None,
+) -> tuple[Resource, ...]:
     """Removes all that a dataset's, or a folder's, ledger has open in the cloud, and tells what that was.
+
+    Look at `resources` with the same options first.
+
+    Args:
+        place: The dataset, or the folder with the ``ledger.jsonl``.
+        scan: Whether to remove also what carries picchu's tag in the Region and is not in this ledger. Others
+            of the account may have made it.
+        hourly: Only what bills by the hour, used or not.
+        older_than: Only what is older than this.
 
     Raises:
         PicchuError: If something could not be removed; the rest is, and the ledger keeps it open.
     """
-    return _resources(place, remove=True)
+    return _resources(place, remove=True, scan=scan, hourly=hourly, older_than=older_than)
 
 
-def _resources(place: str | os.PathLike[str], *, remove: bool) -> tuple[Resource, ...]:
+def _resources(
+    place: str | os.PathLike[str], *, remove: bool, scan: bool, hourly: bool, older_than: timedelta | None
+) -> tuple[Resource, ...]:
+    age = None if older_than is None else older_than.total_seconds()
+    found, unread = json.loads(_picchu.resources(os.fspath(place), remove, scan, hourly, age))
+    for why in unread:
+        warnings.warn(f"not everything could be asked: {why}", RuntimeWarning, stacklevel=3)
     return tuple(
         Resource(
             entry["kind"],
@@ -244,5 +280,5 @@ def _resources(place: str | os.PathLike[str], *, remove: bool) -> tuple[Resource
             entry.get("usd_per_hour"),
             entry.get("problem"),
         )
-        for entry in json.loads(_picchu.resources(os.fspath(place), remove))
+        for entry in found
     )

@@ -1,11 +1,13 @@
 //! What lives in the cloud beside a run: the enrolled cast, and the removal of what the ledger knows.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use picchu::{
     Cast, Error, Result,
     aws::AwsSettings,
-    config::{Access, BatchPlace, BatchQuestions, CastService, Cleaner, Shared, open_batch, open_store},
+    config::{
+        Access, BatchPlace, BatchQuestions, CastService, Cleaner, Selection, Shared, open_batch, open_store,
+    },
     train::Ledger,
 };
 use pyo3::prelude::*;
@@ -76,12 +78,23 @@ pub(crate) fn delete_collection(py: Python<'_>, collection: &str, ledger: Option
     })
 }
 
-/// What a ledger has open, as JSON; with `remove`, what was removed.
+/// What a ledger has open, and with `scan` what carries picchu's tag; with `remove`, what was removed. As JSON, with what
+/// could not be asked.
 #[pyfunction]
-pub(crate) fn resources(py: Python<'_>, place: PathBuf, remove: bool) -> PyResult<String> {
+#[pyo3(signature = (place, remove, scan, hourly, older_than=None))]
+pub(crate) fn resources(
+    py: Python<'_>,
+    place: PathBuf,
+    remove: bool,
+    scan: bool,
+    hourly: bool,
+    older_than: Option<f64>,
+) -> PyResult<String> {
     wait(py, async {
         let cleaner = Cleaner::new(Ledger::new(open_store(&place)?), AwsSettings::default());
-        let found = cleaner.look().await?;
+        let older_than = older_than.map(Duration::try_from_secs_f64).transpose();
+        let older_than = older_than.map_err(|e| Error::invalid(format!("older_than: {e}")))?;
+        let (found, unread) = cleaner.find(&Selection { scan, hourly, older_than }).await?;
         if remove {
             let mut failed = None;
             for resource in &found {
@@ -94,6 +107,6 @@ pub(crate) fn resources(py: Python<'_>, place: PathBuf, remove: bool) -> PyResul
                 return Err(e);
             }
         }
-        json(&found)
+        json(&(found, unread))
     })
 }

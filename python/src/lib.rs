@@ -44,8 +44,9 @@ mod _picchu {
 
     #[pymodule_export]
     use super::training::{
-        check_training, delete_deployment, deploy, generate, hyperparameters, sweep_hyperparameters, train,
-        training_progress, training_request, training_status, wait_for_deployment,
+        check_training, delete_deployment, deploy, drawing_requests, estimate_drawing, generate,
+        hyperparameters, sweep_hyperparameters, train, training_progress, training_request, training_status,
+        update_deployment, wait_for_deployment,
     };
 
     #[pymodule_init]

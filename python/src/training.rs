@@ -2,11 +2,12 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use picchu::{
-    Deployer as _, Error, Result,
+    Deployer as _, Error, Generator as _, Result,
     aws::{
         AwsContext, AwsSettings,
         bedrock::{
@@ -16,10 +17,12 @@ use picchu::{
     },
     config::{PreparedTraining, Training, open_store, standings},
     generate::Storyboard,
+    layers::Meter,
     train::{Ledger, stands_in_the_way},
     types::{CustomModel, PriceTable},
 };
 use pyo3::prelude::*;
+use serde::Deserialize;
 
 use crate::{cloud::json, runtime::wait};
 
@@ -118,6 +121,21 @@ pub(crate) fn deploy(
     })
 }
 
+/// Has a deployment serve another model.
+#[pyfunction]
+pub(crate) fn update_deployment(
+    py: Python<'_>,
+    deployment: &str,
+    model: String,
+    name: &str,
+    ledger: PathBuf,
+) -> PyResult<()> {
+    wait(py, async {
+        let model = CustomModel { id: model, base_model: String::new() };
+        deployer(&ledger).await?.update(deployment, name, &model).await.map(drop)
+    })
+}
+
 /// Waits until a deployment serves.
 #[pyfunction]
 pub(crate) fn wait_for_deployment(
@@ -139,23 +157,73 @@ pub(crate) fn delete_deployment(py: Python<'_>, deployment: &str, ledger: PathBu
     wait(py, async { deployer(&ledger).await?.delete(deployment).await })
 }
 
-/// Draws a storyboard, given as JSON, and tells what became of each panel, as JSON.
-#[pyfunction]
-#[pyo3(signature = (board, model, out, cfg_scale, premium, style=None))]
-pub(crate) fn generate(
-    py: Python<'_>,
-    board: &str,
-    model: &str,
-    out: PathBuf,
+/// How images are drawn, as Python gives it.
+#[derive(Deserialize)]
+struct Drawing {
+    board: Storyboard,
+    model: String,
     cfg_scale: f32,
     premium: bool,
     style: Option<String>,
-) -> PyResult<String> {
-    wait(py, async {
-        let board: Storyboard = read("the storyboard", board)?;
+    budget: Option<f64>,
+}
+
+impl Drawing {
+    fn read(text: &str) -> Result<Self> {
+        read("the storyboard", text)
+    }
+
+    /// Who draws, and what counts the cost.
+    async fn open(&self) -> Result<(CanvasGenerator, Arc<Meter>)> {
         let context = AwsContext::from_env(&AwsSettings::default()).await?;
-        let settings = CanvasSettings { cfg_scale, premium, style, guide: None };
-        let generator = CanvasGenerator::new(&context, model, settings)?;
-        json(&board.draw(&generator, &open_store(&out)?).await?)
+        let mut meter = Meter::new(PriceTable::built_in());
+        if let Some(usd) = self.budget {
+            if !(usd.is_finite() && usd >= 0.0) {
+                return Err(Error::invalid(format!("the budget is {usd}; it must be 0 or more")));
+            }
+            meter = meter.budget(usd);
+        }
+        let meter = Arc::new(meter);
+        let settings = CanvasSettings {
+            cfg_scale: self.cfg_scale,
+            premium: self.premium,
+            style: self.style.clone(),
+            guide: None,
+        };
+        let generator = CanvasGenerator::new(&context, &self.model, settings, Arc::clone(&meter))?;
+        Ok((generator, meter))
+    }
+}
+
+/// The requests that drawing would send, as a JSON array.
+#[pyfunction]
+pub(crate) fn drawing_requests(py: Python<'_>, drawing: &str) -> PyResult<String> {
+    wait(py, async {
+        let drawing = Drawing::read(drawing)?;
+        let (generator, _) = drawing.open().await?;
+        let requests = drawing.board.requests().map(|request| generator.cli_input(&request));
+        json(&requests.collect::<Result<Vec<_>>>()?)
+    })
+}
+
+/// How many images are still to be drawn, and what that costs in US dollars where the price is known.
+#[pyfunction]
+pub(crate) fn estimate_drawing(py: Python<'_>, drawing: &str, out: PathBuf) -> PyResult<(usize, Option<f64>)> {
+    wait(py, async {
+        let drawing = Drawing::read(drawing)?;
+        let (generator, _) = drawing.open().await?;
+        let open = drawing.board.open_requests(&generator, &open_store(&out)?).await?;
+        Ok((open.len(), open.iter().map(|request| generator.price(request)).sum()))
+    })
+}
+
+/// Draws a storyboard and tells what became of each panel, and what was used, as JSON.
+#[pyfunction]
+pub(crate) fn generate(py: Python<'_>, drawing: &str, out: PathBuf) -> PyResult<String> {
+    wait(py, async {
+        let drawing = Drawing::read(drawing)?;
+        let (generator, meter) = drawing.open().await?;
+        let panels = drawing.board.draw(&generator, &open_store(&out)?).await?;
+        json(&(panels, meter.total()))
     })
 }

@@ -1,4 +1,5 @@
-"""Amazon Bedrock with IAM and STS over HTTP: jobs, models, throughput and roles, kept as the services do."""
+"""Amazon Bedrock with IAM, STS and Rekognition over HTTP: jobs, models, throughput, roles and collections, kept as the
+services do."""
 
 from __future__ import annotations
 
@@ -40,6 +41,8 @@ class FakeBedrock:
         self.jobs: dict[str, str] = {}
         self.models: set[str] = set()
         self.throughput: dict[str, str] = {}
+        self.tags: dict[str, Any] = {}
+        self.collections: set[str] = set()
         self.roles: set[str] = set()
         self.requests: list[tuple[str, Any]] = []
         service = self
@@ -52,7 +55,9 @@ class FakeBedrock:
             def handle_all(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 path = unquote(self.path.split("?")[0]).strip("/")
-                if body.startswith(b"Action="):
+                if target := self.headers.get("X-Amz-Target"):
+                    status, answer = service.rekognition(target.split(".")[-1], json.loads(body))
+                elif body.startswith(b"Action="):
                     status, answer = service.identity(dict(parse_qsl(body.decode())))
                 else:
                     status, answer = service.answer(self.command, path, json.loads(body or b"{}"))
@@ -64,7 +69,7 @@ class FakeBedrock:
                 self.end_headers()
                 self.wfile.write(sent)
 
-            do_GET = do_POST = do_DELETE = handle_all  # noqa: N815
+            do_GET = do_POST = do_PATCH = do_DELETE = handle_all  # noqa: N815
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -74,11 +79,29 @@ class FakeBedrock:
         """The bodies of the requests of an operation."""
         return [body for name, body in self.requests if name == operation]
 
+    def rekognition(self, operation: str, body: Any) -> Answer:
+        self.requests.append((operation, body))
+        match operation:
+            case "ListCollections":
+                return 200, {"CollectionIds": sorted(self.collections)}
+            case "DescribeCollection" if body["CollectionId"] in self.collections:
+                return 200, {"CollectionARN": body["CollectionId"], "CreationTimestamp": 1_700_000_000}
+            case "DeleteCollection" if body["CollectionId"] in self.collections:
+                self.collections.discard(body["CollectionId"])
+                return 200, {}
+            case "ListTagsForResource":
+                return 200, {"Tags": {"created-by": "picchu"} if body["ResourceArn"] == "my-film" else {}}
+            case "DescribeProjects":
+                return 400, {"__type": "AccessDeniedException", "message": "not allowed"}
+        return 400, ABSENT[1]
+
     def identity(self, form: Mapping[str, str]) -> Answer:
         action, name = form["Action"], form.get("RoleName", "")
         self.requests.append((action, form))
         result = ""
-        if action == "GetCallerIdentity":
+        if action == "ListRoles":
+            result = "<IsTruncated>false</IsTruncated><Roles></Roles>"
+        elif action == "GetCallerIdentity":
             result = (
                 f"<Account>{ACCOUNT}</Account><Arn>arn:aws:iam::{ACCOUNT}:user/me</Arn><UserId>U</UserId>"
             )
@@ -130,8 +153,19 @@ class FakeBedrock:
                     return 200, {}
                 made = {"modelName": name, "creationTime": "2026-11-24T12:00:00Z"}
                 return 200, {"modelArn": arn("custom-model", name), **made}
+            case "GET", "model-customization-jobs" | "custom-models" if not rest:
+                return 200, {}
+            case "GET", "provisioned-model-throughputs":
+                return 200, {"provisionedModelSummaries": [self.serving(name) for name in self.throughput]}
+            case "POST", "listTagsForResource":
+                return 200, {"tags": self.tags.get(body["resourceARN"], [])}
+            case "PATCH", "provisioned-model-throughput" if name in self.throughput:
+                # The ARN stays, which is what it is asked by here.
+                self.throughput[name] = body["desiredModelId"]
+                return 200, {}
             case "POST", "provisioned-model-throughput":
                 self.throughput[body["provisionedModelName"]] = body["modelId"]
+                self.tags[arn("provisioned-model", body["provisionedModelName"])] = body["tags"]
                 return 201, {"provisionedModelArn": arn("provisioned-model", body["provisionedModelName"])}
             case (("GET" | "DELETE"), "provisioned-model-throughput") if name in self.throughput:
                 if method == "DELETE":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,10 @@ def test_from_an_export_to_images_and_back_to_nothing(bedrock: FakeBedrock, tmp_
             "something blocked",
         ]
         drawn = picchu.aws.generate(panels, model=deployment, out=tmp_path / "board")
+        drawing = picchu.aws.Drawing(panels, model=deployment)
+        assert drawing.estimate(tmp_path / "board") == (1, 0.0)
     assert not bedrock.throughput
+    assert (len(drawn), drawn.usd, drawn.folder) == (2, 0.0, tmp_path / "board")
     assert [image.seed for image in drawn[0].images] == [40, 41]
     with Image.open(drawn[0].images[1].path) as picture:
         assert picture.getpixel((0, 0)) == (41, 90, 120)
@@ -114,6 +119,55 @@ def test_a_deployment_ends_however_its_block_ends(bedrock: FakeBedrock, tmp_path
     assert len(bedrock.sent("POST provisioned-model-throughput")) == 2
 
 
+def test_a_deployment_takes_another_model(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    first, second = arn("custom-model", "first"), arn("custom-model", "second")
+    with picchu.aws.deploy(first, ledger=tmp_path) as deployment:
+        deployment.update(picchu.aws.CustomModel(second, "amazon.nova-canvas-v1:0"))
+        deployment.wait()
+        assert list(bedrock.throughput.values()) == [second]
+        (sent,) = bedrock.sent("PATCH provisioned-model-throughput")
+        assert sent["desiredModelId"] == second
+    assert not bedrock.throughput
+    with pytest.raises(picchu.NotFound):
+        deployment.update(first)
+
+
+def test_drawing_costs_what_is_told_and_ends_at_its_budget(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    drawing = picchu.aws.Drawing(
+        ["Mayu waves", picchu.aws.Panel("Mayu sleeps", count=2)], model="amazon.nova-canvas-v1:0"
+    )
+    images, usd = drawing.estimate(tmp_path)
+    assert (images, usd) == (3, pytest.approx(0.18))
+    assert not bedrock.sent("POST model")
+    board = drawing.draw(tmp_path, budget=0.13)
+    assert [len(panel.images) for panel in board] == [1, 1]
+    assert board.usd == pytest.approx(0.12)
+    assert "budget of 0.13" in (board[1].failure or "")
+    assert drawing.draw(tmp_path).usd == pytest.approx(0.06)
+    with pytest.raises(picchu.InvalidInput, match="budget"):
+        drawing.draw(tmp_path, budget=-1)
+
+
+def test_what_no_ledger_knows_is_found_by_its_tag(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    picchu.aws.deploy(arn("custom-model", "mayu"), ledger=tmp_path / "lost")
+    bedrock.collections |= {"my-film", "others"}
+    assert picchu.aws.resources(tmp_path) == ()
+    with pytest.warns(RuntimeWarning, match="could not be asked.*DescribeProjects"):
+        found = picchu.aws.resources(tmp_path, scan=True)
+    assert [(r.kind, r.usd_per_hour) for r in found] == [
+        ("provisioned_throughput", 60.5),
+        ("face_collection", None),
+    ]
+    with pytest.warns(RuntimeWarning):
+        (hourly,) = picchu.aws.resources(tmp_path, scan=True, hourly=True)
+    assert hourly.kind == "provisioned_throughput"
+    with pytest.warns(RuntimeWarning):
+        assert picchu.aws.clean(tmp_path, scan=True, older_than=timedelta(days=36500)) == ()
+    with pytest.warns(RuntimeWarning):
+        picchu.aws.clean(tmp_path, scan=True)
+    assert (bedrock.throughput, bedrock.collections) == ({}, {"others"})
+
+
 def test_what_stands_in_the_way_creates_nothing(bedrock: FakeBedrock, tmp_path: Path) -> None:
     wrong = training(role="tune", hyperparameters={"learningRate": "1e-6"})
     assert sum(finding.severity == "error" for finding in wrong.check()) == 2
@@ -155,6 +209,26 @@ def test_requests_are_what_amazons_own_client_takes(bedrock: FakeBedrock, tmp_pa
     assert request["commitmentDuration"] == "OneMonth"
     assert list(problems(shape, request)) == []
     broken = {**request, "provisionedModelName": "has spaces", "modelUnits": "1"}
+    assert len(list(problems(shape, broken))) == 2
+
+
+def test_requests_for_images_are_what_amazons_own_client_takes(bedrock: FakeBedrock, tmp_path: Path) -> None:
+    session = pytest.importorskip("botocore.session").Session()
+    shape = session.get_service_model("bedrock-runtime").operation_model("InvokeModel").input_shape
+    client = session.create_client("bedrock-runtime", region_name="us-east-1")
+    for model in ("amazon.nova-canvas-v1:0", arn("provisioned-model", "0123456789ab")):
+        drawing = picchu.aws.Drawing(
+            ["Mayu waves", "Señora Ñandú"], model=model, premium=False, style="GRAPHIC_NOVEL_ILLUSTRATION"
+        )
+        for request in drawing.requests():
+            # The AWS CLI reads the base64; Python's client takes the bytes.
+            taken = {**request, "body": base64.b64decode(request["body"])}
+            assert list(problems(shape, taken)) == []
+            client.invoke_model(**taken)
+        drawing.draw(tmp_path / model[-12:])
+        *theirs, ours, more = bedrock.sent("POST model")[-4:]
+        assert sorted(map(json.dumps, theirs)) == sorted(map(json.dumps, [ours, more]))
+    broken = {**taken, "modelId": "has spaces", "body": 3}
     assert len(list(problems(shape, broken))) == 2
 
 

@@ -130,6 +130,18 @@ impl AwsContext {
         self.sdk.to_builder().retry_config(RetryConfig::disabled()).build()
     }
 
+    /// The same for calls whose answer may take so long.
+    #[cfg(feature = "aws-train")]
+    pub(crate) fn with_longest_answer(&self, longest: Duration) -> Self {
+        let timeouts = match self.sdk.timeout_config() {
+            Some(usual) => usual.to_builder(),
+            None => default_timeouts().to_builder(),
+        };
+        let timeouts =
+            timeouts.read_timeout(longest).operation_attempt_timeout(longest + Duration::from_secs(20)).build();
+        Self { sdk: self.sdk.to_builder().timeout_config(timeouts).build(), region: self.region.clone() }
+    }
+
     /// The same with connections of its own, for work that outlives the runtime that holds the others.
     #[must_use]
     pub fn with_own_connections(&self) -> Self {

@@ -17,9 +17,13 @@ mod s3;
 #[cfg(feature = "sagemaker")]
 pub mod sagemaker;
 mod services;
+#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+mod tagged;
 
 #[cfg(feature = "aws-s3")]
 pub use self::s3::{Encryption, S3Film, S3Place, S3Store};
+#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+pub use self::tagged::Tagged;
 pub use self::{
     context::{AwsContext, AwsSettings},
     services::{ServiceAnswer, ask_services},

@@ -1,6 +1,5 @@
 //! The removal of what a ledger has open, wherever it lives.
 
-#[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,6 +29,17 @@ pub struct Resource {
     pub problem: Option<String>,
 }
 
+/// Which resources are meant; all that the ledger has open unless said otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selection {
+    /// Also what carries picchu's tag in the Region and is not in the ledger; see [`Cleaner::scan`].
+    pub scan: bool,
+    /// Only what bills by the hour, used or not.
+    pub hourly: bool,
+    /// Only what is older than this.
+    pub older_than: Option<Duration>,
+}
+
 /// Removes what a ledger has open. Removing twice is no error.
 #[derive(Debug)]
 pub struct Cleaner {
@@ -41,6 +51,28 @@ impl Cleaner {
     /// For a ledger; how to reach the services.
     pub fn new(ledger: Ledger, aws: AwsSettings) -> Self {
         Self { ledger, aws }
+    }
+
+    /// What is meant, in the order in which it can be removed. With it, what could not be asked.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look) and [`scan`](Self::scan).
+    pub async fn find(&self, wanted: &Selection) -> Result<(Vec<Resource>, Vec<String>)> {
+        let mut found = self.look().await?;
+        #[cfg_attr(not(any(feature = "aws-rekognition", feature = "aws-train")), allow(unused_mut))]
+        let mut unread = Vec::new();
+        #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+        if wanted.scan {
+            let (orphans, silent) = self.scan().await?;
+            found.extend(orphans);
+            unread.extend(silent);
+        }
+        let age = |age: Duration| crate::now_ms().saturating_sub(age.as_millis() as u64);
+        let latest = wanted.older_than.map(age);
+        found.retain(|resource| latest.is_none_or(|latest| resource.entry.time_ms <= latest));
+        found.retain(|resource| !wanted.hourly || resource.entry.kind.bills_by_the_hour());
+        found.sort_by_key(|resource| resource.entry.kind);
+        Ok((found, unread))
     }
 
     /// What is open, with what the services say of it. Changes nothing and costs nothing. A service that does not
@@ -66,25 +98,26 @@ impl Cleaner {
     ///
     /// # Errors
     /// The ledger's, and where no Region or credentials are set.
-    #[cfg(feature = "aws-train")]
+    #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
     pub async fn scan(&self) -> Result<(Vec<Resource>, Vec<String>)> {
         let context = AwsContext::from_env(&self.aws).await?;
         let known = self.ledger.open().await?;
-        #[cfg_attr(not(feature = "sagemaker"), expect(unused_mut))]
-        let mut tagged = crate::aws::bedrock::tagged_resources(&context).await;
-        #[cfg(feature = "sagemaker")]
-        {
-            let more = crate::aws::sagemaker::tagged_sagemaker_resources(&context).await;
-            tagged.found.extend(more.found);
-            tagged.unread.extend(more.unread);
+        let tagged = [
+            #[cfg(feature = "aws-train")]
+            crate::aws::bedrock::tagged_resources(&context).await,
+            #[cfg(feature = "sagemaker")]
+            crate::aws::sagemaker::tagged_sagemaker_resources(&context).await,
+            #[cfg(feature = "aws-rekognition")]
+            crate::aws::rekognition::tagged_resources(&context).await,
+        ];
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
+        for service in tagged {
+            found.extend(service.found);
+            unread.extend(service.unread);
         }
-        let found = tagged
-            .found
-            .into_iter()
-            .filter(|entry| !known.iter().any(|k| (k.kind, &k.id) == (entry.kind, &entry.id)))
-            .map(|entry| Resource { entry, exists: Some(true), problem: None })
-            .collect();
-        Ok((found, tagged.unread))
+        found.retain(|entry| !known.iter().any(|k| (k.kind, &k.id) == (entry.kind, &entry.id)));
+        let found = found.into_iter().map(|entry| Resource { entry, exists: Some(true), problem: None });
+        Ok((found.collect(), unread))
     }
 
     async fn exists(&self, entry: &Entry) -> Result<bool> {

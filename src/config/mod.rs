@@ -8,6 +8,8 @@ mod bedrock;
 mod cast_service;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 mod clean;
+#[cfg(feature = "aws-train")]
+mod models;
 mod onnx;
 mod openai;
 mod providers;
@@ -29,7 +31,9 @@ pub use self::batch::{BatchPlace, BatchQuestions, open_batch};
 #[cfg(feature = "aws-rekognition")]
 pub use self::cast_service::CastService;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
-pub use self::clean::{Cleaner, Resource};
+pub use self::clean::{Cleaner, Resource, Selection};
+#[cfg(feature = "aws-train")]
+pub use self::models::bedrock_models_in;
 #[cfg(feature = "sagemaker")]
 pub use self::sagemaker::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining};
 #[cfg(feature = "aws-train")]

@@ -22,6 +22,7 @@ mod cut;
 mod encode;
 mod policy;
 mod quality;
+mod sheet;
 mod subjects;
 
 pub use cut::cut;
@@ -29,4 +30,5 @@ pub(crate) use cut::to_png;
 pub use encode::{Fit, to_jpeg};
 pub use policy::{CropPolicy, Plan, Unfit};
 pub use quality::{TRAINING_SIDE, light, measure};
+pub(crate) use sheet::Sheet;
 pub use subjects::{MIN_INSIDE, subjects_in};

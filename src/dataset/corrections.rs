@@ -8,7 +8,7 @@ use super::Dataset;
 use crate::{
     cast::SHORTEST,
     error::Result,
-    types::{BoundingBox, Outcome, Record},
+    types::{Outcome, Record},
 };
 
 /// The reason of a rejection that says that a box does not show its character. Others judge the picture.
@@ -90,12 +90,10 @@ impl Dataset {
     /// The part of a record's image inside its own box; nothing where that is too small to tell anybody by.
     async fn inside(&self, record: &Record) -> Result<Option<RgbImage>> {
         let record = self.corrected(record);
-        let Some(crop) = &record.crop else { return Ok(None) };
-        let image = self.image(record).await?;
         // Subjects are those with names; a box that has none is still known in the frame.
-        let window = BoundingBox::from_pixels(crop.rect, record.frame.width, record.frame.height);
-        let own = record.detection.bounding_box.relative_to(window);
-        let part = own.clamped().and_then(|b| b.to_pixels(image.width(), image.height()));
+        let Some(own) = record.box_in_image() else { return Ok(None) };
+        let image = self.image(record).await?;
+        let part = own.to_pixels(image.width(), image.height());
         let part = part.filter(|part| part.width >= SHORTEST && part.height >= SHORTEST);
         Ok(part.map(|p| crop_imm(&image, p.x, p.y, p.width, p.height).to_image()))
     }

@@ -56,7 +56,7 @@ pub use self::{
 pub(crate) use self::{
     contact_sheet::contact_sheet,
     npy::{from_npy, to_npy},
-    picture::{box_in_image, decode_image, encode_crop},
+    picture::{box_in_percent, decode_image, encode_crop},
 };
 use crate::{
     caption::{self, LintReport, LintRules},

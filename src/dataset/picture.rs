@@ -8,7 +8,7 @@ use crate::{
     crop::{light, to_png},
     error::{Error, ErrorKind, Result, Stage},
     source::picture_limits,
-    types::{Crop, CropRecord, Quality, Record},
+    types::{BoundingBox, Crop, CropRecord, Quality, Record},
 };
 
 fn fail(id: &str, e: &dyn std::fmt::Display) -> Error {
@@ -58,19 +58,12 @@ pub(crate) fn dimensions(body: &[u8], id: &str) -> Result<(u32, u32)> {
 }
 
 /// The detector's box in the record's image, as left and top edge, width and height in percent of it: what pages outside
-/// of picchu draw.
-pub(crate) fn box_in_image(record: &Record, crop: &CropRecord) -> Value {
-    let (b, frame, rect) = (record.detection.bounding_box, &record.frame, crop.rect);
-    let along = |from: f32, length: f32, whole: u32, start: u32, side: u32| {
-        let percent = |at: f32| {
-            let ratio = (f64::from(at) * f64::from(whole) - f64::from(start)) / f64::from(side.max(1));
-            (ratio.clamp(0.0, 1.0) * 1e4).round() / 1e2
-        };
-        let (low, high) = (percent(from), percent(from + length));
-        (low, ((high - low).max(0.0) * 1e2).round() / 1e2)
-    };
-    let (x, width) = along(b.left, b.width, frame.width, rect.x, rect.width);
-    let (y, height) = along(b.top, b.height, frame.height, rect.y, rect.height);
+/// of picchu draw. A box of nothing where nothing of it is in the image.
+pub(crate) fn box_in_percent(record: &Record) -> Value {
+    let own = record.box_in_image().unwrap_or(BoundingBox::new(0.0, 0.0, 0.0, 0.0));
+    let percent = |ratio: f32| (f64::from(ratio) * 1e4).round() / 1e2;
+    let (x, width) = (percent(own.left), percent(own.width));
+    let (y, height) = (percent(own.top), percent(own.height));
     json!({"x": x, "y": y, "width": width, "height": height})
 }
 

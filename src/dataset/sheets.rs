@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use image::{Rgb, RgbImage, imageops};
+use image::Rgb;
 
 use super::Dataset;
 use crate::{
-    crop::to_png,
+    crop::{Sheet, to_png},
     error::{Error, Result},
     store::slug,
     types::Record,
@@ -65,21 +65,18 @@ impl Dataset {
         if !(16..=1024).contains(&side) {
             return Err(Error::invalid(format!("a cell has {side} pixels; 16 to 1,024 are possible")));
         }
-        let gap = side.div_ceil(GAP);
-        let columns = sheet.records.len().clamp(1, COLUMNS);
-        let rows = sheet.records.len().div_ceil(COLUMNS).max(1);
-        let length = |cells: usize| cells as u32 * (side + gap) + gap;
-        let mut paper = RgbImage::from_pixel(length(columns), length(rows), PAPER);
+        let columns = sheet.records.len().min(COLUMNS);
+        let rows = sheet.records.len().div_ceil(COLUMNS);
+        let mut paper = Sheet::new((columns, rows), (side, side), side.div_ceil(GAP), PAPER);
         for (place, id) in sheet.records.iter().enumerate() {
             let Some(record) = self.get(id) else { continue };
             let image = self.image(self.corrected(record)).await?;
-            let small =
-                crate::blocking(move || Ok(image::DynamicImage::from(image).thumbnail(side, side))).await?;
-            let small = small.into_rgb8();
-            let at = |cell: usize, size: u32| i64::from(length(cell) + (side - size) / 2);
-            let (x, y) = (at(place % COLUMNS, small.width()), at(place / COLUMNS, small.height()));
-            imageops::replace(&mut paper, &small, x, y);
+            paper = crate::blocking(move || {
+                paper.put(place % COLUMNS, place / COLUMNS, &image);
+                Ok(paper)
+            })
+            .await?;
         }
-        crate::blocking(move || to_png(&paper)).await
+        crate::blocking(move || to_png(&paper.into_picture())).await
     }
 }

@@ -21,6 +21,12 @@ pub trait Generator: std::fmt::Debug + Send + Sync + 'static {
     /// Which generator this is.
     fn info(&self) -> ProviderInfo;
 
+    /// What drawing costs in US dollars, about: 0 for what runs on this machine, `None` where the price is not known.
+    fn price(&self, request: &GenerateRequest) -> Option<f64> {
+        let _ = request;
+        Some(0.0)
+    }
+
     /// Draws.
     ///
     /// # Errors

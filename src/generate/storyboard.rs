@@ -8,21 +8,25 @@
 //!   storyboard.png    the same as one picture
 //! ```
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use image::{Rgb, RgbImage, imageops};
+use futures::TryStreamExt;
+use image::{Rgb, RgbImage};
 use maud::{DOCTYPE, html};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Generator;
 use crate::{
+    crop::{Sheet, to_png},
     error::{AtStage, Error, Result, Stage},
     store::{Key, PutMode, Store, get_opt},
     types::GenerateRequest,
 };
 
+/// Where the images lie.
+const PANELS: &str = "panels";
 /// Width of an image on the sheet, in pixels.
 const TILE: u32 = 320;
 /// Most images of a row of the sheet.
@@ -119,6 +123,38 @@ impl Storyboard {
         (0..).zip(&self.panels).flat_map(|(number, panel)| self.requests_of(number, panel))
     }
 
+    /// What [`draw`](Self::draw) will ask for: the images that are not there yet. Draws nothing.
+    ///
+    /// ```no_run
+    /// # async fn f(board: picchu::generate::Storyboard, who: &dyn picchu::Generator,
+    /// #            store: std::sync::Arc<dyn picchu::Store>) -> picchu::Result<()> {
+    /// let open = board.open_requests(who, &store).await?;
+    /// let usd: Option<f64> = open.iter().map(|request| who.price(request)).sum();
+    /// println!("{} images to draw, {usd:?} US dollars", open.len());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open_requests(
+        &self,
+        generator: &dyn Generator,
+        store: &Arc<dyn Store>,
+    ) -> Result<Vec<GenerateRequest>> {
+        let folder = Key::new(PANELS)?;
+        let there = store.list(Some(&folder)).map_ok(|object| object.key);
+        let there: BTreeSet<Key> = there.try_collect().await.at(Stage::Generate)?;
+        let mut open = Vec::new();
+        for (number, panel) in (0..).zip(&self.panels) {
+            for request in self.requests_of(number, panel) {
+                if !there.contains(&key_of(generator, number, &request).at(Stage::Generate)?) {
+                    open.push(request);
+                }
+            }
+        }
+        Ok(open)
+    }
+
     fn requests_of(&self, number: u64, panel: &Panel) -> impl Iterator<Item = GenerateRequest> + use<> {
         let first = GenerateRequest {
             prompt: panel.prompt.clone(),
@@ -160,7 +196,7 @@ impl Storyboard {
         let json = serde_json::to_vec_pretty(&drawn)
             .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
         let (page, size) = (sheet_page(&drawn), (self.width, self.height));
-        let sheet = crate::blocking(move || crate::crop::to_png(&sheet(&pictures, size))).await?;
+        let sheet = crate::blocking(move || to_png(&sheet(&pictures, size))).await?;
         for (name, body) in
             [("storyboard.json", json), ("storyboard.html", page.into_bytes()), ("storyboard.png", sheet)]
         {
@@ -170,6 +206,15 @@ impl Storyboard {
     }
 }
 
+/// Where an image lies. Another request, or another generator, is another image.
+fn key_of(generator: &dyn Generator, panel: u64, request: &GenerateRequest) -> Result<Key> {
+    let info = generator.info();
+    let wanted = serde_json::to_vec(&(request, &info.name, &info.model, &info.settings))
+        .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
+    let hash = crate::source::sha256_string(Sha256::new_with_prefix(wanted));
+    Key::new(format!("{PANELS}/{:03}-{}-{}.png", panel + 1, request.seed, &hash["sha256:".len()..][..12]))
+}
+
 /// An image from the store, or drawn and put there; or why it could not be drawn.
 async fn image_of(
     generator: &dyn Generator,
@@ -177,14 +222,10 @@ async fn image_of(
     panel: u64,
     request: &GenerateRequest,
 ) -> Result<std::result::Result<(DrawnImage, RgbImage), String>> {
-    let info = generator.info();
-    let wanted = serde_json::to_vec(&(request, &info.name, &info.model, &info.settings))
-        .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
-    let hash = crate::source::sha256_string(Sha256::new_with_prefix(wanted));
-    let name = format!("panels/{:03}-{}-{}.png", panel + 1, request.seed, &hash["sha256:".len()..][..12]);
-    let key = Key::new(name)?;
+    let key = key_of(generator, panel, request)?;
+    let model = generator.info().model;
     let drawn =
-        |image: &Key| DrawnImage { image: image.to_string(), seed: request.seed, model: info.model.clone() };
+        |image: &Key| DrawnImage { image: image.to_string(), seed: request.seed, model: model.clone() };
     if let Some(body) = get_opt(store, &key).await? {
         let id = key.to_string();
         let picture = crate::blocking(move || crate::dataset::decode_image(&body, &id)).await?;
@@ -194,7 +235,7 @@ async fn image_of(
         Ok(images) => match images.into_iter().next() {
             Some(image) => {
                 let picture = Arc::clone(&image.image);
-                let body = crate::blocking(move || crate::crop::to_png(&picture)).await?;
+                let body = crate::blocking(move || to_png(&picture)).await?;
                 store.put(&key, Bytes::from(body), PutMode::Overwrite).await?;
                 Ok(Ok((drawn(&key), Arc::unwrap_or_clone(image.image))))
             }
@@ -240,30 +281,18 @@ fn sheet_page(panels: &[DrawnPanel]) -> String {
 /// All images in rows, each panel on rows of its own; a panel without an image is a crossed frame.
 fn sheet(panels: &[Vec<RgbImage>], (width, height): (u32, u32)) -> RgbImage {
     let tile_height = (u64::from(TILE) * u64::from(height.max(1)) / u64::from(width.max(1))).max(1) as u32;
-    let rows: usize = panels.iter().map(|images| images.len().div_ceil(COLUMNS).max(1)).sum();
+    let rows = panels.iter().map(|images| images.len().div_ceil(COLUMNS).max(1)).sum();
     let columns = panels.iter().map(|images| images.len().clamp(1, COLUMNS)).max().unwrap_or(1);
-    let mut sheet = RgbImage::from_pixel(
-        GAP + columns as u32 * (TILE + GAP),
-        GAP + rows as u32 * (tile_height + GAP),
-        Rgb([250, 250, 250]),
-    );
+    let mut sheet = Sheet::new((columns, rows), (TILE, tile_height), GAP, Rgb([250, 250, 250]));
     let mut row = 0;
     for images in panels {
         for (n, image) in images.iter().enumerate() {
-            let small = imageops::resize(image, TILE, tile_height, imageops::FilterType::Triangle);
-            let x = GAP + (n % COLUMNS) as u32 * (TILE + GAP);
-            let y = GAP + (row + n / COLUMNS) as u32 * (tile_height + GAP);
-            imageops::replace(&mut sheet, &small, i64::from(x), i64::from(y));
+            sheet.put(n % COLUMNS, row + n / COLUMNS, image);
         }
         if images.is_empty() {
-            let y = GAP + row as u32 * (tile_height + GAP);
-            for x in 0..TILE {
-                let cross = y + (u64::from(x) * u64::from(tile_height) / u64::from(TILE)) as u32;
-                sheet.put_pixel(GAP + x, cross, Rgb([187, 0, 0]));
-                sheet.put_pixel(GAP + TILE - 1 - x, cross, Rgb([187, 0, 0]));
-            }
+            sheet.cross_out(0, row, Rgb([187, 0, 0]));
         }
         row += images.len().div_ceil(COLUMNS).max(1);
     }
-    sheet
+    sheet.into_picture()
 }

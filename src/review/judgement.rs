@@ -97,11 +97,8 @@ fn rename(record: &mut Record, name: &str) {
     match record.subjects.first_mut() {
         Some(own) if Some(&own.character) == before.as_ref() => name.clone_into(&mut own.character),
         _ => {
-            let Some(crop) = &record.crop else { return };
-            let frame = &record.frame;
-            let window = BoundingBox::from_pixels(crop.rect, frame.width, frame.height);
-            let bounding_box = record.detection.bounding_box.relative_to(window).clamped();
-            let own = bounding_box.map(|bounding_box| Subject { character: name.to_owned(), bounding_box });
+            let own = record.box_in_image();
+            let own = own.map(|bounding_box| Subject { character: name.to_owned(), bounding_box });
             record.subjects.splice(0..0, own);
         }
     }

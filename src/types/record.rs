@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caption, Detection, NoCaption, PixelRect, Quality, Subject, frame::seconds};
+use super::{BoundingBox, Caption, Detection, NoCaption, PixelRect, Quality, Subject, frame::seconds};
 
 /// A candidate for training, from the film's frame to its caption. One line of `records.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ impl Record {
     /// The character that the crop was cut for, if the detector was sure.
     pub fn character(&self) -> Option<&str> {
         self.detection.character.as_deref()
+    }
+
+    /// The detector's box in ratios of the record's image, as far as it is inside; `None` where there is no image or
+    /// nothing of the box is in it.
+    pub fn box_in_image(&self) -> Option<BoundingBox> {
+        let window = BoundingBox::from_pixels(self.crop.as_ref()?.rect, self.frame.width, self.frame.height);
+        self.detection.bounding_box.relative_to(window).clamped()
     }
 
     /// Whether dedupe kept it.

@@ -92,9 +92,29 @@ fn film(folder: &Path, pictures: u8) -> String {
     film.to_str().unwrap().to_owned()
 }
 
+/// An account in which Bedrock has nothing of picchu's and IAM does not answer.
+fn beside_nothing_else(
+    script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+) -> impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static {
+    move |request, nth| match request.operation.as_str() {
+        "GET /provisioned-model-throughputs" | "GET /model-customization-jobs" | "GET /custom-models" => {
+            Answer::json(json!({}))
+        }
+        "ListRoles" => Answer::xml_error(403, "AccessDenied"),
+        _ => script(request, nth),
+    }
+}
+
+/// What a folder that knows of nothing finds.
+async fn scan(aws: &FakeAws) -> (tempfile::TempDir, String) {
+    let other = tempfile::tempdir().unwrap();
+    let scanned = picchu(aws, &["clean", other.path().to_str().unwrap(), "--scan"]).await;
+    (other, text(&scanned))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cast_is_enrolled_once_looked_at_and_deleted() {
-    let aws = FakeAws::start(collection(false)).await;
+    let aws = FakeAws::start(beside_nothing_else(collection(false))).await;
     let dir = tempfile::tempdir().unwrap();
     let (cast, folder) = (cast_file(dir.path()), dir.path().to_str().unwrap());
     let enrol = ["cast", "enrol", &cast, "--collection", "my-film"];
@@ -113,6 +133,11 @@ async fn the_cast_is_enrolled_once_looked_at_and_deleted() {
     assert_eq!((&line["kind"], &line["exists"]), (&json!("face_collection"), &json!(true)));
     assert!(!succeeds(&aws, &["clean", folder, "--hourly"]).await.contains("my-film"));
     assert_eq!(aws.count("DeleteCollection"), 0, "looking removes nothing");
+    let (elsewhere, scanned) = scan(&aws).await;
+    assert!(scanned.contains("face collection my-film in us-east-1: exists"), "{scanned}");
+    assert!(scanned.contains("not everything could be asked") && scanned.contains("iam ListRoles"), "{scanned}");
+    let older = ["clean", elsewhere.path().to_str().unwrap(), "--scan", "--older-than", "1d"];
+    assert!(text(&picchu(&aws, &older).await).contains("Nothing"), "it is of a day to come");
 
     succeeds(&aws, &["cast", "delete", "--collection", "my-film", "--ledger", folder]).await;
     assert!(succeeds(&aws, &["clean", folder]).await.contains("Nothing"));
@@ -223,7 +248,7 @@ async fn a_model_left_running_by_a_killed_run_is_stopped_by_clean() {
         let answer = script(request, nth);
         if request.operation == "DetectCustomLabels" { answer.after(Duration::from_secs(30)) } else { answer }
     };
-    let aws = FakeAws::start(slow).await;
+    let aws = FakeAws::start(beside_nothing_else(slow)).await;
     let dir = tempfile::tempdir().unwrap();
     let (cast, film, out) = (cast_file(dir.path()), film(dir.path(), 2), dir.path().join("dataset"));
     let folder = out.to_str().unwrap();
@@ -260,8 +285,13 @@ async fn a_model_left_running_by_a_killed_run_is_stopped_by_clean() {
     let looked = picchu(&aws, &["clean", folder]).await;
     assert!(text(&looked).contains("exists; 4.00 US dollars an hour"), "{}", text(&looked));
     assert_eq!(*state.lock().unwrap(), "RUNNING", "looking stops nothing");
+    let (_elsewhere, scanned) = scan(&aws).await;
+    assert!(scanned.contains(&format!("running Custom Labels version {VERSION}")), "{scanned}");
+    assert!(scanned.contains("8.00 US dollars an hour in all"), "two units run: {scanned}");
     assert!(succeeds(&aws, &["clean", folder, "--yes", "--hourly"]).await.contains("is removed"));
     assert_eq!(*state.lock().unwrap(), "STOPPING");
+    *state.lock().unwrap() = "RUNNING".into();
+    assert!(!scan(&aws).await.1.contains(VERSION), "what others start later is not picchu's");
     assert!(ledger(&out).open().await.unwrap().is_empty());
     assert!(succeeds(&aws, &["clean", folder]).await.contains("Nothing"));
 }
@@ -285,6 +315,30 @@ async fn the_doctor_asks_the_services_and_pays_nothing() {
         other => panic!("{other}"),
     })
     .await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let run = file(
+        "run.toml",
+        "film = \"film.mp4\"\ncast = \"cast.toml\"\nout = \"out\"\n[embedder.titan]\n[captioner.nova]\n\
+         model = \"a.new-model\"\n",
+    );
+    let told = succeeds(&aws, &["doctor", "--aws", "--config", &run]).await;
+    assert_eq!(told.matches("amazon.titan-embed-image-v1 is legacy").count(), 1, "{told}");
+    assert!(told.contains("ends 2027-05-01; instead: amazon.nova-2-multimodal-embeddings-v1:0"), "{told}");
+    assert!(told.contains("a.new-model is active, no end announced"), "{told}");
+    let training = file("train.toml", "dataset = \"s3://bucket/film\"\noutput = \"s3://bucket/model\"\n");
+    let told = succeeds(&aws, &["doctor", "--aws", "--config", &training]).await;
+    assert!(told.contains("amazon.nova-canvas-v1:0 reached the end of its life on 2026-09-30"), "{told}");
+    for (wrong, words) in [("width = 3\n", "neither a run"), ("film = 3\n", "not understood"), ("=", "not understood")]
+    {
+        let refused = picchu(&aws, &["doctor", "--aws", "--config", &file("wrong.toml", wrong)]).await;
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused).contains(words), "{}", text(&refused));
+    }
     let told = succeeds(&aws, &["doctor", "--aws", "--model", "amazon.nova-canvas-v1:0"]).await;
     for words in [
         "Region us-east-1",
@@ -381,6 +435,13 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
     let deploy = ["deploy", &model, "--ledger", folder, "--yes", "--json"];
     let deployed: Value = serde_json::from_str(&succeeds(&aws, &deploy).await).unwrap();
     let deployment = deployed["deployment"]["id"].as_str().unwrap();
+    let better = train::arn("custom-model", "better");
+    let update = ["deploy", &better, "--update", deployment, "--ledger", folder];
+    let printed = succeeds(&aws, &[&update[..], &["--print-request"]].concat()).await;
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&printed["provisionedModelId"], &printed["desiredModelId"]), (&json!(deployment), &json!(better)));
+    assert!(succeeds(&aws, &[&update[..], &["--yes"]].concat()).await.contains("serves"));
+    assert_eq!(aws.count("POST /provisioned-model-throughput"), 1);
     let panels = dir.path().join("panels.toml");
     std::fs::write(
         &panels,
@@ -392,8 +453,14 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
         ["generate", panels.to_str().unwrap(), "--model", deployment, "--out", board.to_str().unwrap()];
     let printed = succeeds(&aws, &[&draw[..4], &["--print-request"]].concat()).await;
     let printed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let planned = succeeds(&aws, &[&draw[..], &["--dry-run"]].concat()).await;
+    assert!(planned.contains("3 images to draw, at no price for each"), "{planned}");
+    let by_the_image = [&draw[..2], &["--model", "amazon.nova-canvas-v1:0"], &draw[4..], &["--dry-run"]].concat();
+    let planned = succeeds(&aws, &by_the_image).await;
+    assert!(planned.contains("3 images to draw, about 0.18 US dollars"), "{planned}");
     let drawn = picchu(&aws, &draw).await;
     assert_eq!(drawn.status.code(), Some(1), "{}", text(&drawn));
+    assert!(text(&drawn).contains("3 paid calls, 0.0000 US dollars"), "{}", text(&drawn));
     assert!(text(&drawn).contains("panel 1: 2 images") && text(&drawn).contains("blocked by the filters"));
     assert_eq!(std::fs::read_dir(board.join("panels")).unwrap().count(), 2);
     let sent: Vec<_> = aws.requests().into_iter().filter(|r| r.operation.ends_with("/invoke")).collect();
@@ -461,4 +528,122 @@ async fn a_model_at_its_end_is_told_before_anything_is_read_or_created() {
     assert!(text(&refused).contains("picchu export --to diffusers"), "{}", text(&refused));
     assert!(aws.requests().iter().all(|r| r.operation.starts_with("GET /foundation-models/")));
     assert!(!dir.path().join("ledger.jsonl").exists());
+}
+
+/// What `train`, `deploy` and `clean` do in a folder, one after the other.
+#[cfg(all(unix, feature = "aws-train"))]
+struct Commands {
+    aws: FakeAws,
+    held: Arc<Mutex<train::Held>>,
+    folder: tempfile::TempDir,
+}
+
+#[cfg(all(unix, feature = "aws-train"))]
+impl Commands {
+    /// Against a service that does what its request number `cut` wants and never answers it.
+    async fn new(cut: usize) -> Self {
+        let (held, script) = training(true);
+        let number = std::sync::atomic::AtomicUsize::new(0);
+        let aws = FakeAws::start(move |request, nth| {
+            let answer = script(request, nth);
+            let this = number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == cut;
+            if this { answer.after(Duration::from_mins(10)) } else { answer }
+        })
+        .await;
+        Self { aws, held, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn job(&self) -> Option<String> {
+        self.held.lock().unwrap().jobs.keys().next().cloned()
+    }
+
+    fn arguments(&self, step: usize) -> Vec<String> {
+        let model = train::arn("custom-model", &self.job().unwrap_or_default());
+        let words: &[&str] = match step {
+            0 => &["train", "s3://bucket/film", "--output", "s3://bucket/model", "--create-role", "--ledger"],
+            1 => &["deploy", &model, "--ledger"],
+            _ => &["clean"],
+        };
+        let folder = self.folder.path().to_str().unwrap();
+        words.iter().chain(&[folder, "--yes"]).map(ToString::to_string).collect()
+    }
+
+    /// Runs a command, which dies as soon as the service has heard the request that it does not answer. Whether it lived.
+    async fn step(&self, step: usize, cut: usize) -> bool {
+        let arguments = self.arguments(step);
+        let mut child = command(&self.aws, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        loop {
+            if self.aws.requests().len() > cut {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return false;
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "{arguments:?}");
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    /// The job is through as soon as it is there.
+    fn complete(&self) {
+        let job = self.job().unwrap();
+        self.held.lock().unwrap().jobs.insert(job, "Completed".into());
+    }
+
+    async fn again(&self, steps: impl Iterator<Item = usize>) {
+        for step in steps {
+            let arguments = self.arguments(step);
+            succeeds(&self.aws, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            if step == 0 {
+                self.complete();
+            }
+            if step == 1 {
+                let open = ledger(self.folder.path()).open().await.unwrap();
+                let created = open.iter().filter(|entry| entry.happened == Happened::Created).count();
+                assert_eq!((open.len(), created), (3, 3), "{open:?}");
+            }
+        }
+    }
+}
+
+/// SIGKILL to the program at each request that the service hears, and the same commands once more: one role, one job, one
+/// model, one throughput, and in the end none.
+#[cfg(all(unix, feature = "aws-train"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_killed_at_any_request_start_nothing_twice_and_leave_nothing() {
+    use futures::StreamExt;
+
+    let whole = Commands::new(usize::MAX).await;
+    whole.again(0..3).await;
+    let requests = whole.aws.requests().len();
+    let lives = (0..requests).map(|cut| async move {
+        let life = Commands::new(cut).await;
+        let mut died = 0;
+        while life.step(died, cut).await {
+            if died == 0 {
+                life.complete();
+            }
+            died += 1;
+        }
+        let heard = life.aws.requests().pop().unwrap().operation;
+        // What was to be cleaned away when the program died is not wanted again.
+        life.again(if died == 2 { 2..3 } else { 0..3 }).await;
+        for created in ["CreateRole", "POST /model-customization-jobs", "POST /provisioned-model-throughput"] {
+            assert_eq!(life.aws.count(created), 1, "{created}, killed at request {cut}: {heard}");
+        }
+        let held = life.held.lock().unwrap();
+        assert!(held.is_empty() && held.made() == 1, "killed at request {cut}: {heard}: {held:?}");
+        heard
+    });
+    let heard: Vec<String> = futures::stream::iter(lives).buffer_unordered(6).collect().await;
+    for killed_at in ["CreateRole", "POST /model-customization-jobs", "POST /provisioned-model-throughput", "DeleteRole"] {
+        assert!(heard.iter().any(|heard| heard == killed_at), "{killed_at}: {heard:?}");
+    }
+    println!("{requests} requests, killed at each");
 }

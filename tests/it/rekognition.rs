@@ -344,17 +344,23 @@ async fn a_budget_ends_the_spending() {
 
 /// A collection that remembers, as the service does.
 pub(crate) fn collection(exists: bool) -> impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static {
-    let state = Mutex::new((exists, Vec::<(String, Option<String>)>::new()));
+    let state = Mutex::new((exists, Vec::<(String, Option<String>)>::new(), Value::Null));
     move |request, _| {
         let mut state = state.lock().unwrap();
-        let (exists, faces) = &mut *state;
+        let (exists, faces, tags) = &mut *state;
         match request.operation.as_str() {
-            "DescribeCollection" if *exists => Answer::json(json!({"FaceCount": faces.len()})),
+            "DescribeCollection" if *exists => Answer::json(json!({
+                "FaceCount": faces.len(), "CollectionARN": "arn:collection", "CreationTimestamp": 1_795_521_600.0})),
+            "ListCollections" => Answer::json(json!({
+                "CollectionIds": exists.then_some("my-film").into_iter().collect::<Vec<_>>()})),
+            "DescribeProjects" => Answer::json(json!({"ProjectDescriptions": []})),
+            "ListTagsForResource" => Answer::json(json!({"Tags": tags})),
             "DescribeCollection" => {
                 Answer::error(400, "ResourceNotFoundException", "The collection id: my-film does not exist")
             }
             "CreateCollection" => {
                 *exists = true;
+                *tags = request.json()["Tags"].clone();
                 Answer::json(json!({"StatusCode": 200, "CollectionArn": "arn", "FaceModelVersion": "7.0"}))
             }
             "ListFaces" => Answer::json(json!({"Faces": faces.iter().map(|(id, user)| json!({
@@ -466,10 +472,23 @@ pub(crate) fn version(
     first: &'static str,
 ) -> (Arc<Mutex<String>>, impl Fn(&Recorded, usize) -> Answer + Send + Sync) {
     let state = Arc::new(Mutex::new(first.to_owned()));
-    let shared = Arc::clone(&state);
+    let (shared, tags) = (Arc::clone(&state), Mutex::new(json!({})));
     let script = move |request: &Recorded, _: usize| {
-        let mut state = shared.lock().unwrap();
+        let (mut state, mut tags) = (shared.lock().unwrap(), tags.lock().unwrap());
         match request.operation.as_str() {
+            "ListCollections" => Answer::json(json!({"CollectionIds": []})),
+            "DescribeProjects" => Answer::json(json!({"ProjectDescriptions": [{"ProjectArn": PROJECT}]})),
+            "ListTagsForResource" => Answer::json(json!({"Tags": *tags})),
+            "TagResource" => {
+                tags.as_object_mut().unwrap().extend(request.json()["Tags"].as_object().unwrap().clone());
+                Answer::json(json!({}))
+            }
+            "UntagResource" => {
+                for key in request.json()["TagKeys"].as_array().unwrap() {
+                    tags.as_object_mut().unwrap().remove(key.as_str().unwrap());
+                }
+                Answer::json(json!({}))
+            }
             "DetectLabels" => Answer::json(json!({"Labels": [
                 label("Person", &[], &[bounding_box(0.1, 0.1, 0.3, 0.8)])]})),
             "DetectCustomLabels" if *state == "RUNNING" => Answer::json(json!({"CustomLabels": [
@@ -484,7 +503,7 @@ pub(crate) fn version(
                     *state = "RUNNING".into();
                 }
                 Answer::json(json!({"ProjectVersionDescriptions": [
-                    {"ProjectVersionArn": VERSION, "Status": now}]}))
+                    {"ProjectVersionArn": VERSION, "Status": now, "MinInferenceUnits": 2}]}))
             }
             "StartProjectVersion" => {
                 *state = "STARTING".into();

@@ -26,6 +26,7 @@ use picchu::{
         },
     },
     generate::{Panel, Storyboard},
+    layers::Meter,
     store::{Key, MemoryStore, PutMode},
     testing::conformance,
     train::{Happened, Ledger, ResourceKind},
@@ -53,6 +54,10 @@ pub(crate) struct Held {
     made: Vec<String>,
     /// Throughput by name: status.
     throughput: BTreeMap<String, String>,
+    /// The models of throughput by name.
+    serves: BTreeMap<String, String>,
+    /// Other names of throughput, by the one that its ARN ends with.
+    renamed: BTreeMap<String, String>,
     /// Tags by ARN.
     tags: BTreeMap<String, Value>,
     /// Roles by name: who may take them on, and what they may do, once that is put.
@@ -60,6 +65,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// How many models were made, deleted ones too.
+    pub(crate) fn made(&self) -> usize {
+        self.made.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.models.is_empty()
             && self.throughput.is_empty()
@@ -218,8 +228,11 @@ pub(crate) fn service(
     let shared = Arc::clone(&held);
     let script = move |request: &Recorded, _: usize| {
         let mut held = shared.lock().unwrap();
-        if request.body.starts_with(b"Action=") {
-            return identities(&mut held, request);
+        match request.operation.as_str() {
+            _ if request.body.starts_with(b"Action=") => return identities(&mut held, request),
+            "ListCollections" => return Answer::json(json!({"CollectionIds": []})),
+            "DescribeProjects" => return Answer::json(json!({"ProjectDescriptions": []})),
+            _ => {}
         }
         if let Some(answer) = listed(&held, request) {
             return answer;
@@ -227,8 +240,10 @@ pub(crate) fn service(
         let operation = request.operation.replace("%3A", ":").replace("%2F", "/");
         let (method, path) = operation.split_once(' ').unwrap();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        // Names and ARNs mean the same.
+        // Names and ARNs mean the same, until a throughput gets another name: its ARN stays.
         let name = parts.get(1..).unwrap_or_default().last().copied().unwrap_or_default().to_owned();
+        let renamed = held.renamed.get(&name).filter(|_| path.contains(":provisioned-model/")).cloned();
+        let name = renamed.unwrap_or(name);
         match (method, parts[0]) {
             ("GET", "foundation-models") if alive => Answer::json(json!({"modelDetails": {
                 "modelArn": "arn", "modelId": CANVAS, "outputModalities": ["IMAGE"],
@@ -275,6 +290,7 @@ pub(crate) fn service(
             ("POST", "provisioned-model-throughput") => {
                 let name = request.json()["provisionedModelName"].as_str().unwrap().to_owned();
                 held.throughput.entry(name.clone()).or_insert_with(|| "Creating".into());
+                held.serves.insert(name.clone(), request.json()["modelId"].as_str().unwrap().to_owned());
                 held.tags.insert(arn("provisioned-model", &name), request.json()["tags"].clone());
                 Answer::bytes(
                     201,
@@ -284,10 +300,10 @@ pub(crate) fn service(
             ("GET", "provisioned-model-throughput") => {
                 let Some(status) = held.throughput.get_mut(&name) else { return absent() };
                 let seen = status.clone();
-                if seen == "Creating" {
+                if seen == "Creating" || seen == "Updating" {
                     *status = "InService".into();
                 }
-                let model = arn("custom-model", "mayu");
+                let model = held.serves.get(&name).cloned().unwrap_or_else(|| arn("custom-model", "mayu"));
                 Answer::json(json!({
                     "modelUnits": 1, "desiredModelUnits": 1, "provisionedModelName": name,
                     "provisionedModelArn": arn("provisioned-model", &name), "modelArn": model,
@@ -295,6 +311,21 @@ pub(crate) fn service(
                     "failureMessage": (seen == "Failed").then_some("no capacity"),
                     "creationTime": "2026-11-24T12:00:00Z", "lastModifiedTime": "2026-11-24T12:00:00Z",
                 }))
+            }
+            ("PATCH", "provisioned-model-throughput") => {
+                let (wanted, taken) = (request.json(), held.throughput.contains_key(&name));
+                let Some(new) = wanted["desiredProvisionedModelName"].as_str().filter(|_| taken) else {
+                    return absent();
+                };
+                if wanted["desiredModelId"].as_str().unwrap().contains("of-another-base") {
+                    return Answer::error(400, "ValidationException", "The model has another base model");
+                }
+                held.throughput.remove(&name);
+                held.renamed.retain(|_, to| *to != name);
+                held.renamed.insert(name, new.to_owned());
+                held.throughput.insert(new.to_owned(), "Updating".into());
+                held.serves.insert(new.to_owned(), wanted["desiredModelId"].as_str().unwrap().to_owned());
+                Answer::json(json!({}))
             }
             ("DELETE", "provisioned-model-throughput") => match held.throughput.remove(&name) {
                 Some(_) => Answer::json(json!({})),
@@ -412,7 +443,7 @@ async fn from_a_dataset_to_images_and_back_to_nothing() {
     );
     assert_eq!(open[0].usd_per_hour, Some(60.5));
 
-    let canvas = CanvasGenerator::new(&aws.context(), &deployment.id, CanvasSettings::default()).unwrap();
+    let canvas = CanvasGenerator::new(&aws.context(), &deployment.id, CanvasSettings::default(), Arc::default()).unwrap();
     let panel = |prompt: &str, count| Panel { prompt: prompt.into(), seed: None, count };
     let board = Storyboard {
         panels: vec![panel("Mayu waves", 2), panel("something <blocked>", 1), panel("Mayu sleeps", 1)],
@@ -864,6 +895,54 @@ async fn failures_come_with_their_mend_and_stuck_things_with_a_time_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_serves_another_model_without_a_second_bill() {
+    let (held, script) = service(true);
+    let aws = FakeAws::start(script).await;
+    let ledger = ledger();
+    let model = |name: &str| CustomModel { id: arn("custom-model", name), base_model: CANVAS.into() };
+    let deployer = BedrockDeployer::new(&aws.context(), ledger.clone())
+        .patience(Duration::from_millis(5), Duration::from_secs(5));
+    let serving = deployer.serve("board", &model("first")).await.unwrap();
+    let first = serving.deployment().unwrap().id.clone();
+    let open = || async { ledger.open().await.unwrap().into_iter().map(|e| e.id).collect::<Vec<_>>() };
+    let before = open().await;
+
+    let updated = deployer.update(&first, "board", &model("second")).await.unwrap();
+    assert_eq!((updated.status, &updated.model), (DeploymentStatus::Updating, &model("second")));
+    let name = deployer.update_request(&first, "board", &model("second")).desired_provisioned_model_name;
+    assert_eq!(deployer.request("board", &model("second")).provisioned_model_name, name);
+    assert_ne!(open().await, before);
+    assert_eq!(open().await, [name.clone()], "the ledger follows the name");
+    let sent = aws.requests().into_iter().find(|r| r.operation.starts_with("PATCH ")).unwrap().json();
+    let asked = json!({"desiredProvisionedModelName": name, "desiredModelId": model("second").id});
+    assert_eq!(sent, asked, "and the deployment is in the address");
+    let waited = deployer.wait(&first).await.unwrap();
+    assert_eq!((waited.status, waited.model.id), (DeploymentStatus::InService, model("second").id));
+
+    // The same again, and the deployment of the same name and model, are what is there.
+    deployer.update(&name, "board", &model("second")).await.unwrap();
+    deployer.deploy("board", &model("second")).await.unwrap();
+    let count = |method: &str| aws.requests().iter().filter(|r| r.operation.starts_with(method)).count();
+    assert_eq!((count("PATCH "), count("POST /provisioned-model-throughput")), (1, 1));
+
+    // What is refused changes nothing, and what is unknown cannot be changed.
+    let refused = deployer.update(&name, "board", &model("of-another-base")).await.unwrap_err();
+    assert!(refused.to_string().contains("another base model"), "{refused}");
+    assert_eq!(open().await, [name.clone()]);
+    let unknown = deployer.update("nothing", "board", &model("second")).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    // An answer that is lost leaves both names open: one of them bills.
+    aws.next(&format!("PATCH /provisioned-model-throughput/{name}"), vec![Answer::unavailable(); 9]);
+    deployer.update(&name, "board", &model("third")).await.unwrap_err();
+    assert_eq!(open().await.len(), 2);
+    for entry in ledger.open().await.unwrap() {
+        end_resource(&aws.context(), &entry, Duration::from_millis(5)).await.unwrap();
+    }
+    assert!(held.lock().unwrap().throughput.is_empty());
+    drop(serving);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_traits_contracts_are_kept() {
     let (_, script) = service(true);
     let (aws, s3) = (FakeAws::start(script).await, FakeS3::start().await);
@@ -873,7 +952,7 @@ async fn the_traits_contracts_are_kept() {
     let deployer = BedrockDeployer::new(&aws.context(), ledger());
     let model = CustomModel { id: arn("custom-model", "mayu"), base_model: CANVAS.into() };
     conformance::deployer(&deployer, &model).await;
-    let canvas = CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default()).unwrap();
+    let canvas = CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default(), Arc::default()).unwrap();
     conformance::generator(&canvas).await;
 }
 
@@ -885,6 +964,7 @@ async fn images_are_asked_as_documented_one_seed_a_request() {
         &aws.context(),
         CANVAS,
         CanvasSettings { cfg_scale: 8.1, premium: false, ..CanvasSettings::default() },
+        Arc::default(),
     )
     .unwrap();
     let request = GenerateRequest {
@@ -912,7 +992,7 @@ async fn images_are_asked_as_documented_one_seed_a_request() {
     let guide = Guide { image: Arc::new(RgbImage::new(32, 32)), control: Control::Regions, strength: 0.3 };
     let look = Some("GRAPHIC_NOVEL_ILLUSTRATION".to_owned());
     let styled = CanvasSettings { style: look, guide: Some(guide.clone()), ..CanvasSettings::default() };
-    let styled = CanvasGenerator::new(&aws.context(), CANVAS, styled).unwrap();
+    let styled = CanvasGenerator::new(&aws.context(), CANVAS, styled, Arc::default()).unwrap();
     let words = styled.body(&request).unwrap()["textToImageParams"].take();
     assert_eq!(
         (&words["style"], &words["controlMode"]),
@@ -927,9 +1007,11 @@ async fn images_are_asked_as_documented_one_seed_a_request() {
         CanvasSettings { guide: Some(Guide { strength: 1.1, ..guide }), ..CanvasSettings::default() },
         CanvasSettings { cfg_scale: 11.0, ..CanvasSettings::default() },
     ] {
-        let error = CanvasGenerator::new(&aws.context(), CANVAS, wrong).unwrap_err();
+        let error = CanvasGenerator::new(&aws.context(), CANVAS, wrong, Arc::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
+    assert_eq!(canvas.price(&request), Some(0.12), "two images of over 1,024 pixels");
+    assert_eq!(styled.price(&GenerateRequest { count: 1, width: 1024, ..request.clone() }), Some(0.06));
     let blocked = GenerateRequest { prompt: "blocked".into(), ..request.clone() };
     assert_eq!(canvas.generate(&blocked).await.unwrap_err().kind(), ErrorKind::ContentFiltered);
     let sent = aws.requests().len();
@@ -945,4 +1027,49 @@ async fn images_are_asked_as_documented_one_seed_a_request() {
         assert_eq!(canvas.generate(&wrong).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong:?}");
     }
     assert_eq!(aws.requests().len(), sent, "what cannot be drawn is not asked");
+}
+
+/// Drawing goes through the layers of every call to a model: within its rate, tried again, metered, ended by a budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn drawing_is_tried_again_metered_and_ended_by_a_budget() {
+    let (_, script) = service(true);
+    let aws = FakeAws::start(script).await;
+    let invoke = "POST /model/amazon.nova-canvas-v1%3A0/invoke";
+    let meter = Arc::new(Meter::default().budget(0.2));
+    let canvas =
+        CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default(), Arc::clone(&meter)).unwrap();
+    let panel = |prompt: &str| Panel { prompt: prompt.into(), seed: None, count: 2 };
+    let board = Storyboard {
+        panels: vec![panel("Mayu waves"), panel("Mayu sleeps")],
+        negative_prompt: None,
+        width: 1024,
+        height: 1024,
+    };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let open = board.open_requests(&canvas, &store).await.unwrap();
+    let usd: f64 = open.iter().filter_map(|request| canvas.price(request)).sum();
+    assert!(open.len() == 4 && (usd - 0.24).abs() < 1e-9, "{usd}");
+    aws.next(invoke, [Answer::throttled(), Answer::malformed()]);
+    let drawn = board.draw(&canvas, &store).await.unwrap();
+    assert_eq!(drawn.iter().map(|panel| panel.images.len()).collect::<Vec<_>>(), [2, 1]);
+    assert!(drawn[1].failure.as_ref().unwrap().contains("budget of 0.20"), "{drawn:?}");
+    assert_eq!(aws.count(invoke), 5, "two answers were of no use");
+    let used = meter.total();
+    assert_eq!((used.images, used.requests), (3, 3));
+    assert!((used.usd - 0.18).abs() < 1e-9, "{used:?}");
+    assert_eq!(board.open_requests(&canvas, &store).await.unwrap().len(), 1);
+
+    // What is blocked has no image to pay for.
+    let blocked = GenerateRequest { prompt: "blocked".into(), ..open[0].clone() };
+    let meter = Arc::new(Meter::default());
+    let canvas =
+        CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default(), Arc::clone(&meter)).unwrap();
+    canvas.generate(&blocked).await.unwrap_err();
+    assert_eq!((meter.total().requests, meter.total().images, meter.total().usd), (1, 0, 0.0));
+    // A deployment is paid by the hour, whatever it draws.
+    let deployed = arn("provisioned-model", "board");
+    let canvas = CanvasGenerator::new(&aws.context(), &deployed, CanvasSettings::default(), Arc::clone(&meter));
+    assert_eq!(canvas.unwrap().price(&blocked), Some(0.0));
+    let other = CanvasGenerator::new(&aws.context(), "a.new-model", CanvasSettings::default(), meter);
+    assert_eq!(other.unwrap().price(&blocked), None);
 }

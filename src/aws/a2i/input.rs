@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    dataset::{Dataset, box_in_image},
+    dataset::{Dataset, box_in_percent},
     error::{Error, ErrorKind, Result},
     store::Key,
     types::Record,
@@ -55,7 +55,7 @@ pub(super) fn content(dataset: &Dataset, raw: &Record) -> Result<String> {
         "character": shown.character.unwrap_or_default(),
         "caption": shown.caption.unwrap_or_default(),
         "characters": dataset.names(),
-        "box": box_in_image(record, crop),
+        "box": box_in_percent(record),
     })
     .to_string();
     // A character is at least a byte.

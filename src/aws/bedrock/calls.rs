@@ -45,6 +45,8 @@ impl Quota {
             m if m.contains("nova-pro") => quota(250.0, Some(1_000_000.0), 16),
             m if m.contains("nova-2-lite") => quota(2_000.0, Some(8_000_000.0), 32),
             m if m.contains("nova-lite") => quota(200.0, Some(4_000_000.0), 16),
+            // Images, which take long: also those of a trained model, whose ARN does not tell what it draws.
+            m if m.contains("nova-canvas") || m.contains("provisioned-model/") => quota(100.0, None, 4),
             _ => quota(100.0, None, 8),
         }
     }
@@ -112,12 +114,28 @@ impl Bedrock {
 
     /// What a use costs in US dollars; `None` where the price is not known.
     pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
-        self.meter.prices().cost(&self.item, usage)
+        self.price_as(&self.item, usage)
+    }
+
+    /// The same by another entry of the price table.
+    pub(super) fn price_as(&self, item: &str, usage: &Usage) -> Option<f64> {
+        self.meter.prices().cost(item, usage)
     }
 
     /// `InvokeModel` with a JSON body. `used` reads what the answer says was used.
     pub(super) async fn invoke(
         &self,
+        body: &Value,
+        expected: &Usage,
+        used: impl Fn(&Value) -> Usage,
+    ) -> Result<(Value, Usage)> {
+        self.invoke_as(&self.item, body, expected, used).await
+    }
+
+    /// The same, paid by another entry of the price table: where one model has several prices.
+    pub(super) async fn invoke_as(
+        &self,
+        item: &str,
         body: &Value,
         expected: &Usage,
         used: impl Fn(&Value) -> Usage,
@@ -130,7 +148,7 @@ impl Bedrock {
                 "a request of {size} bytes is over {MAX_BODY}, the most a call takes"
             )));
         }
-        self.call(expected, || async {
+        self.call(item, expected, || async {
             let answer = self
                 .client
                 .invoke_model()
@@ -157,7 +175,7 @@ impl Bedrock {
         expected: &Usage,
         build: impl Fn(ConverseFluentBuilder) -> Result<ConverseFluentBuilder>,
     ) -> Result<(ConverseOutput, Usage)> {
-        self.call(expected, || async {
+        self.call(&self.item, expected, || async {
             let request = build(self.client.converse().model_id(&self.model))?;
             let answer = request.send().await.map_err(|e| service_error("bedrock Converse", e))?;
             let tokens = |count: Option<i32>| u64::try_from(count.unwrap_or(0)).unwrap_or(0);
@@ -176,6 +194,7 @@ impl Bedrock {
     /// Each attempt waits its turn and is charged when it was answered.
     async fn call<T, F: Future<Output = Result<(T, Usage)>>>(
         &self,
+        item: &str,
         expected: &Usage,
         attempt: impl Fn() -> F,
     ) -> Result<(T, Usage)> {
@@ -183,10 +202,10 @@ impl Bedrock {
         self.retry
             .run(|| {
                 self.limiter.run(tokens, async {
-                    let charge = self.meter.begin(&self.item, expected)?;
+                    let charge = self.meter.begin(item, expected)?;
                     let (answer, used) = Box::pin(attempt()).await?;
                     charge.settle(&used);
-                    Ok((answer, self.meter.priced(&self.item, &used)))
+                    Ok((answer, self.meter.priced(item, &used)))
                 })
             })
             .await

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_sdk_bedrockruntime::{Client, primitives::Blob};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::{StreamExt, stream};
 use image::RgbImage;
@@ -11,13 +10,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::calls::{Bedrock, price_item};
 use crate::{
-    aws::{AwsContext, service_error},
+    aws::AwsContext,
     crop::to_png,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     generate::Generator,
+    layers::Meter,
     source::picture_limits,
-    types::{GenerateRequest, Generated, ProviderInfo},
+    types::{GenerateRequest, Generated, ProviderInfo, Usage},
 };
 
 /// Drawing takes longer than other answers.
@@ -28,6 +29,11 @@ const AT_ONCE: usize = 4;
 const LAST_SEED: u64 = 2_147_483_646;
 /// Pixels that an image stays below.
 const PIXELS: u64 = 4_194_304;
+/// Images of a side up to this are the cheaper ones.
+const SMALL: u32 = 1024;
+/// What one image uses.
+const ONE: Usage =
+    Usage { requests: 1, images: 1, input_tokens: 0, output_tokens: 0, usd: 0.0, unpriced_requests: 0 };
 
 /// The looks that the model knows by name: Nova user guide, "Image generation request and response structure".
 const STYLES: [&str; 8] = [
@@ -84,10 +90,25 @@ impl Default for CanvasSettings {
 /// Draws by Nova Canvas: a model's id, or the ARN of the throughput that serves a trained one.
 ///
 /// Each image is one request with its own seed, so that it can be drawn again alone.
+///
+/// ```no_run
+/// # async fn f(context: picchu::aws::AwsContext) -> picchu::Result<()> {
+/// use std::sync::Arc;
+/// use picchu::{Generator, aws::bedrock::{CanvasGenerator, CanvasSettings}, layers::Meter, types::GenerateRequest};
+/// let meter = Arc::new(Meter::default().budget(2.0));
+/// let canvas =
+///     CanvasGenerator::new(&context, "amazon.nova-canvas-v1:0", CanvasSettings::default(), Arc::clone(&meter))?;
+/// let request = GenerateRequest {
+///     prompt: "Mayu waves".into(), negative_prompt: None, count: 1, seed: 7, width: 1024, height: 1024,
+/// };
+/// println!("{:?} US dollars", canvas.price(&request));
+/// canvas.generate(&request).await?;
+/// println!("{:.2} US dollars", meter.total().usd);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CanvasGenerator {
-    client: Client,
-    model: String,
+    bedrock: Bedrock,
     settings: CanvasSettings,
     /// The guide as requests carry it.
     guide: Option<String>,
@@ -98,11 +119,16 @@ impl CanvasGenerator {
     pub const NEGATIVE: &'static str =
         "ugly, deformed, extra limbs, extra fingers, blurry, text, watermark, logo";
 
-    /// A generator by a model.
+    /// A generator by a model, whose images are counted by a meter.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for settings out of range.
-    pub fn new(context: &AwsContext, model: impl Into<String>, settings: CanvasSettings) -> Result<Self> {
+    pub fn new(
+        context: &AwsContext,
+        model: &str,
+        settings: CanvasSettings,
+        meter: Arc<Meter>,
+    ) -> Result<Self> {
         if !(1.1..=10.0).contains(&settings.cfg_scale) {
             return Err(Error::invalid(format!("cfg_scale is {}; it must be 1.1 to 10", settings.cfg_scale))
                 .at(Stage::Generate));
@@ -122,15 +148,19 @@ impl CanvasGenerator {
             Some(guide) => Some(BASE64_STANDARD.encode(to_png(&guide.image).at(Stage::Generate)?)),
             None => None,
         };
-        let timeouts = match context.sdk().timeout_config() {
-            Some(usual) => usual.to_builder(),
-            None => aws_smithy_types::timeout::TimeoutConfig::builder(),
-        };
-        let timeouts = timeouts
-            .read_timeout(LONGEST_ANSWER)
-            .operation_attempt_timeout(LONGEST_ANSWER + Duration::from_secs(20));
-        let sdk = context.sdk().to_builder().timeout_config(timeouts.build()).build();
-        Ok(Self { client: Client::new(&sdk), model: model.into(), settings, guide })
+        let bedrock = Bedrock::new(&context.with_longest_answer(LONGEST_ANSWER), model, meter);
+        Ok(Self { bedrock: bedrock.at(Stage::Generate)?, settings, guide })
+    }
+
+    /// The entry of the price table for an image: by quality and size, or by the deployment, which bills by the hour.
+    fn item(&self, request: &GenerateRequest) -> String {
+        let model = self.bedrock.model();
+        if model.contains(":provisioned-model/") {
+            return "bedrock/provisioned".into();
+        }
+        let quality = if self.settings.premium { "premium" } else { "standard" };
+        let size = if request.width.max(request.height) <= SMALL { "1024" } else { "2048" };
+        format!("{}/{quality}-{size}", price_item(model))
     }
 
     /// The body of the request for one image.
@@ -176,7 +206,7 @@ impl CanvasGenerator {
     /// As [`body`](Self::body).
     pub fn cli_input(&self, request: &GenerateRequest) -> Result<Value> {
         Ok(json!({
-            "modelId": self.model,
+            "modelId": self.bedrock.model(),
             "contentType": "application/json",
             "accept": "application/json",
             "body": BASE64_STANDARD.encode(self.body(request)?.to_string()),
@@ -185,17 +215,10 @@ impl CanvasGenerator {
 
     async fn one(&self, request: GenerateRequest) -> Result<Generated> {
         let body = self.body(&request)?;
-        let answer = self
-            .client
-            .invoke_model()
-            .model_id(&self.model)
-            .content_type("application/json")
-            .accept("application/json")
-            .body(Blob::new(body.to_string()))
-            .send()
-            .await
-            .map_err(|e| service_error("bedrock InvokeModel", e).with_context("model", &self.model))?;
-        let answer: Answer = serde_json::from_slice(answer.body().as_ref()).map_err(|e| {
+        // What was blocked is answered without an image, and counts as none.
+        let used = |answer: &Value| Usage { images: answer["images"].as_array().map_or(0, Vec::len) as u64, ..ONE };
+        let (answer, _) = self.bedrock.invoke_as(&self.item(&request), &body, &ONE, used).await?;
+        let answer: Answer = serde_json::from_value(answer).map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("the model's answer is not understood: {e}"))
         })?;
         // An error within an answer of status 200: the image was blocked.
@@ -204,7 +227,7 @@ impl CanvasGenerator {
             return Err(Error::new(ErrorKind::ContentFiltered, why));
         };
         let image = crate::blocking(move || decode(&image)).await?;
-        Ok(Generated { image: Arc::new(image), request, model: self.model.clone() })
+        Ok(Generated { image: Arc::new(image), request, model: self.bedrock.model().to_owned() })
     }
 }
 
@@ -261,7 +284,11 @@ impl Generator for CanvasGenerator {
             let hash = crate::source::sha256_string(Sha256::new_with_prefix(image));
             settings.push(format!("guide {:?} {} {hash}", guide.control, guide.strength));
         }
-        ProviderInfo::new("bedrock", self.model.clone()).settings(settings.join(" "))
+        ProviderInfo::new("bedrock", self.bedrock.model()).settings(settings.join(" "))
+    }
+
+    fn price(&self, request: &GenerateRequest) -> Option<f64> {
+        self.bedrock.price_as(&self.item(request), &ONE.times(request.count.into()))
     }
 
     async fn generate(&self, request: &GenerateRequest) -> Result<Vec<Generated>> {

@@ -72,6 +72,14 @@ const PAST: [Past; 6] = [
     Past { model: "amazon.nova-sonic-v1", ended: "2026-09-14", instead: "no model of Amazon's" },
 ];
 
+/// What does the work of models that are still alive, should they end.
+const SUCCESSORS: [(&str, &str); 4] = [
+    ("amazon.titan-embed-image-v1", "amazon.nova-2-multimodal-embeddings-v1:0"),
+    ("amazon.nova-2-multimodal-embeddings-v1", "amazon.titan-embed-image-v1"),
+    ("amazon.nova-pro-v1", "us.amazon.nova-2-lite-v1:0"),
+    ("amazon.nova-lite-v1", "us.amazon.nova-2-lite-v1:0"),
+];
+
 /// The models that picchu uses where no other is named.
 pub const MODELS: [&str; 4] =
     [TitanEmbedder::MODEL, NovaEmbedder::MODEL, ConverseModel::NOVA_PRO, ConverseModel::NOVA_2_LITE];
@@ -91,6 +99,8 @@ pub const MODELS: [&str; 4] =
 pub async fn model_life(context: &AwsContext, model: &str) -> Result<ModelLife> {
     let model = base_model(model);
     let past = PAST.iter().find(|past| model.starts_with(past.model));
+    let successor = SUCCESSORS.iter().find(|(old, _)| model.starts_with(old)).map(|(_, new)| *new);
+    let instead = past.map(|past| past.instead).or(successor);
     let client = Client::new(context.sdk());
     let answer = client.get_foundation_model().model_identifier(model).send().await;
     let ended = |since: Option<String>| ModelLife {
@@ -98,7 +108,7 @@ pub async fn model_life(context: &AwsContext, model: &str) -> Result<ModelLife> 
         lifecycle: Lifecycle::Ended { since },
         fine_tunable: false,
         draws: false,
-        instead: past.map(|past| past.instead),
+        instead,
     };
     let details = match answer.map_err(|e| service_error("bedrock GetFoundationModel", e)) {
         Ok(answer) => answer.model_details,
@@ -136,7 +146,7 @@ pub async fn model_life(context: &AwsContext, model: &str) -> Result<ModelLife> 
         lifecycle,
         fine_tunable,
         draws,
-        instead: past.map(|p| p.instead),
+        instead,
     })
 }
 
@@ -157,8 +167,10 @@ impl fmt::Display for ModelLife {
         let since =
             |day: &Option<String>| day.as_ref().map_or_else(String::new, |day| format!(" since {day}"));
         let on = |day: &Option<String>| day.as_ref().map_or_else(String::new, |day| format!(" on {day}"));
-        let until =
-            |day: &Option<String>| day.as_ref().map_or_else(String::new, |day| format!(", ends {day}"));
+        let until = |day: &Option<String>| match day {
+            Some(day) => format!(", ends {day}"),
+            None => ", no end announced".to_owned(),
+        };
         match &self.lifecycle {
             Lifecycle::Active { until: end } => write!(f, "{} is active{}", self.model, until(end))?,
             Lifecycle::Legacy { since: from, until: end } => {
@@ -169,7 +181,7 @@ impl fmt::Display for ModelLife {
             }
         }
         match self.instead {
-            Some(instead) if !matches!(self.lifecycle, Lifecycle::Active { .. }) => {
+            Some(instead) if !matches!(self.lifecycle, Lifecycle::Active { until: None }) => {
                 write!(f, "; instead: {instead}")
             }
             _ => Ok(()),

@@ -60,11 +60,11 @@ pub use self::{
     customize::{BedrockTrainer, job_progress},
     hyperparameters::{Hyperparameters, Preset, Suggestion, suggest, sweep},
     metrics::training_losses,
-    orphans::{Tagged, tagged_resources},
+    orphans::tagged_resources,
     request::{JobRequest, JobSettings, Network, RequestTag, S3Address, client_token},
     role::TrainingRole,
     role_policies::{RolePolicies, role_policies},
-    throughput::{BedrockDeployer, Commitment, DeployRequest, Serving},
+    throughput::{BedrockDeployer, Commitment, DeployRequest, Serving, UpdateRequest},
 };
 // What training on another service needs too.
 #[cfg(feature = "sagemaker")]

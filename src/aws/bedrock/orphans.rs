@@ -6,29 +6,20 @@ use aws_sdk_bedrock::{
     Client,
     types::{CommitmentDuration, FineTuningJobStatus},
 };
-use aws_smithy_types::DateTime;
-
 use super::{
     customize::MODEL,
-    request::TAG,
     role,
     throughput::{Commitment, usd_per_hour},
 };
 use crate::{
-    aws::{AwsContext, service_error},
+    aws::{
+        AwsContext, service_error,
+        tagged::{TAG, Tagged, existing},
+    },
     error::Result,
-    train::{Entry, Happened, ResourceKind},
+    train::{Entry, ResourceKind},
     types::PriceTable,
 };
-
-/// What was found in an account and a Region.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tagged {
-    /// As lines of a ledger, in the order in which they are removed, each with the time of its creation.
-    pub found: Vec<Entry>,
-    /// What could not be asked, and why.
-    pub unread: Vec<String>,
-}
 
 /// Deployments, jobs at work, models and roles that picchu made, by their tag; roles by their names. It may be others of
 /// the account who made them. Nothing is changed; what may not be listed keeps nobody from seeing the rest.
@@ -44,17 +35,9 @@ pub async fn tagged_resources(context: &AwsContext) -> Tagged {
     let client = Client::new(context.sdk());
     let region = context.region();
     let mut tagged = Tagged::default();
-    let lists = [
-        deployments(&client, region).await,
-        jobs_and_models(&client, region).await,
-        role::roles(context).await,
-    ];
-    for list in lists {
-        match list {
-            Ok(found) => tagged.found.extend(found),
-            Err(e) => tagged.unread.push(e.to_string()),
-        }
-    }
+    tagged.add(deployments(&client, region).await);
+    tagged.add(jobs_and_models(&client, region).await);
+    tagged.add(role::roles(context).await);
     tagged
 }
 
@@ -68,7 +51,7 @@ async fn deployments(client: &Client, region: &str) -> Result<Vec<Entry>> {
                 ResourceKind::ProvisionedThroughput,
                 one.provisioned_model_name(),
                 region,
-                one.creation_time(),
+                Some(one.creation_time()),
             );
             let commitment = match one.commitment_duration() {
                 None => Commitment::None,
@@ -94,7 +77,7 @@ async fn jobs_and_models(client: &Client, region: &str) -> Result<Vec<Entry>> {
     while let Some(job) = jobs.next().await {
         let job = job.map_err(|e| service_error("bedrock ListModelCustomizationJobs", e))?;
         if is_tagged(client, job.job_arn()).await? {
-            let mut entry = existing(ResourceKind::TrainingJob, job.job_name(), region, job.creation_time());
+            let mut entry = existing(ResourceKind::TrainingJob, job.job_name(), region, Some(job.creation_time()));
             entry.details.extend(job.custom_model_name().map(|model| (MODEL.to_owned(), model.to_owned())));
             names.insert(job.job_name().to_owned());
             found.push(entry);
@@ -108,7 +91,7 @@ async fn jobs_and_models(client: &Client, region: &str) -> Result<Vec<Entry>> {
                 ResourceKind::TrainingJob,
                 model.model_name(),
                 region,
-                model.creation_time(),
+                Some(model.creation_time()),
             ));
         }
     }
@@ -119,10 +102,4 @@ async fn is_tagged(client: &Client, arn: &str) -> Result<bool> {
     let answer = client.list_tags_for_resource().resource_arn(arn).send().await;
     let answer = answer.map_err(|e| service_error("bedrock ListTagsForResource", e))?;
     Ok(answer.tags().iter().any(|tag| (tag.key(), tag.value()) == TAG))
-}
-
-pub(super) fn existing(kind: ResourceKind, id: &str, region: &str, since: &DateTime) -> Entry {
-    let mut entry = Entry::creating(kind, id, region).now(Happened::Created);
-    entry.time_ms = since.to_millis().ok().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(entry.time_ms);
-    entry
 }

@@ -11,13 +11,11 @@ use serde::Serialize;
 
 use super::hyperparameters::Hyperparameters;
 use crate::{
+    aws::tagged::TAG,
     error::{Error, Result},
     train::job_name,
     types::TrainingSpec,
 };
-
-/// Key and value of the tag that everything created here carries.
-pub(in crate::aws) const TAG: (&str, &str) = ("created-by", "picchu");
 
 /// How jobs are run in an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,13 +9,12 @@ use aws_sdk_iam::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{
-    orphans::existing,
-    request::TAG,
-    role_policies::{RolePolicies, role_policies},
-};
+use super::role_policies::{RolePolicies, role_policies};
 use crate::{
-    aws::{AwsContext, service_error},
+    aws::{
+        AwsContext, service_error,
+        tagged::{TAG, existing},
+    },
     error::{AtStage, Error, ErrorKind, Result, Stage},
     train::{Entry, Happened, Ledger, ResourceKind},
     types::Finding,
@@ -161,7 +160,7 @@ pub(super) async fn roles(context: &AwsContext) -> Result<Vec<Entry>> {
     while let Some(role) = roles.next().await {
         let role = role.map_err(|e| service_error("iam ListRoles", e))?;
         if role.role_name().starts_with(PREFIX) {
-            found.push(existing(ResourceKind::Role, role.role_name(), context.region(), role.create_date()));
+            found.push(existing(ResourceKind::Role, role.role_name(), context.region(), Some(role.create_date())));
         }
     }
     Ok(found)

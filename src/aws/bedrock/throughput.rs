@@ -11,9 +11,9 @@ use aws_sdk_bedrock::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::request::{RequestTag, TAG};
+use super::request::RequestTag;
 use crate::{
-    aws::{AwsContext, guard, service_error},
+    aws::{AwsContext, guard, service_error, tagged::TAG},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::slug,
     train::{Deployer, Entry, Happened, Ledger, ResourceKind},
@@ -58,6 +58,19 @@ pub struct DeployRequest {
     pub commitment_duration: Option<&'static str>,
     /// Its tags.
     pub tags: Vec<RequestTag>,
+}
+
+/// `UpdateProvisionedModelThroughput`, with the names of its interface; as JSON, the AWS CLI takes it by
+/// `aws bedrock update-provisioned-model-throughput --cli-input-json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateRequest {
+    /// ARN or name of the deployment.
+    pub provisioned_model_id: String,
+    /// Its name from now on.
+    pub desired_provisioned_model_name: String,
+    /// ARN of the model that it serves from now on.
+    pub desired_model_id: String,
 }
 
 /// Serves models by provisioned throughput.
@@ -220,6 +233,77 @@ impl BedrockDeployer {
         }
     }
 
+    /// The request that [`update`](Self::update) sends.
+    pub fn update_request(&self, deployment: &str, name: &str, model: &CustomModel) -> UpdateRequest {
+        UpdateRequest {
+            provisioned_model_id: deployment.to_owned(),
+            desired_provisioned_model_name: throughput_name(name, &model.id),
+            desired_model_id: model.id.clone(),
+        }
+    }
+
+    /// Has a deployment serve another model, under a name: the same as if that model had been deployed under it, without
+    /// a second deployment that bills beside it. The service takes models of the same base model. The deployment keeps its
+    /// ARN and its price, and serves the old model until it is [through](Self::wait).
+    ///
+    /// ```no_run
+    /// # async fn f(context: picchu::aws::AwsContext, ledger: picchu::train::Ledger) -> picchu::Result<()> {
+    /// use picchu::{aws::bedrock::BedrockDeployer, types::CustomModel};
+    /// let deployer = BedrockDeployer::new(&context, ledger);
+    /// let better = CustomModel { id: "arn:…".into(), base_model: "amazon.nova-canvas-v1:0".into() };
+    /// deployer.update("arn:…", "board", &better).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for an unknown deployment; otherwise as the service says, and it serves on as
+    /// before.
+    pub async fn update(&self, deployment: &str, name: &str, model: &CustomModel) -> Result<Deployment> {
+        self.update_once(deployment, name, model).await.at(Stage::Deploy)
+    }
+
+    async fn update_once(&self, deployment: &str, name: &str, model: &CustomModel) -> Result<Deployment> {
+        let now = get(&self.client, deployment).await?;
+        let request = self.update_request(deployment, name, model);
+        let (old, new) = (now.provisioned_model_name(), &request.desired_provisioned_model_name);
+        if old == new && now.desired_model_arn() == model.id {
+            return Ok(seen(&now));
+        }
+        // The ledger knows deployments by their names: both are open until it is told which one is true.
+        let open = self.ledger.open().await?;
+        let known = open.into_iter().find(|e| e.kind == ResourceKind::ProvisionedThroughput && e.id == old);
+        let before = known.unwrap_or_else(|| {
+            Entry::creating(ResourceKind::ProvisionedThroughput, old, self.context.region())
+        });
+        let after = Entry { id: new.clone(), ..before.now(Happened::Creating) };
+        if old != new {
+            self.ledger.note(&after).await?;
+        }
+        let updated = self
+            .client
+            .update_provisioned_model_throughput()
+            .provisioned_model_id(request.provisioned_model_id)
+            .desired_provisioned_model_name(request.desired_provisioned_model_name)
+            .desired_model_id(request.desired_model_id)
+            .send()
+            .await;
+        if let Err(e) = updated.map_err(|e| service_error("bedrock UpdateProvisionedModelThroughput", e)) {
+            if old != new && !e.is_retryable() {
+                self.ledger.note(&after.now(Happened::Ended)).await?;
+            }
+            return Err(e.with_provider("bedrock"));
+        }
+        self.ledger.note(&after.now(Happened::Created)).await?;
+        if old != new {
+            self.ledger.note(&before.now(Happened::Ended)).await?;
+        }
+        Ok(Deployment {
+            id: now.provisioned_model_arn().to_owned(),
+            model: model.clone(),
+            status: DeploymentStatus::Updating,
+        })
+    }
+
     async fn deploy_once(&self, name: &str, model: &CustomModel) -> Result<Deployment> {
         // A line that an earlier run left keeps its time, and with it the token of a call that may still take effect.
         let entry = self.ledger.unfinished(self.entry(name, model)).await?;
@@ -331,12 +415,16 @@ impl Serving {
         self.deployment.as_ref()
     }
 
+    fn arn(&self) -> Option<String> {
+        self.deployment.as_ref().map(|deployment| deployment.id.clone())
+    }
+
     /// Ends it.
     ///
     /// # Errors
     /// As the service says; the ledger keeps it open then.
     pub async fn end(mut self) -> Result<()> {
-        end(&self.context, &self.ledger, &self.entry).await?;
+        end(&self.context, &self.ledger, &self.entry, self.arn().as_deref()).await?;
         self.deployment = None;
         self.entry.happened = Happened::Ended;
         Ok(())
@@ -348,14 +436,23 @@ impl Drop for Serving {
         if self.entry.happened == Happened::Ended {
             return;
         }
-        let (ledger, entry) = (self.ledger.clone(), self.entry.clone());
-        guard::finish(&self.context, move |context| async move { end(&context, &ledger, &entry).await });
+        let (ledger, entry, arn) = (self.ledger.clone(), self.entry.clone(), self.arn());
+        guard::finish(&self.context, move |context| async move {
+            end(&context, &ledger, &entry, arn.as_deref()).await
+        });
     }
 }
 
-async fn end(context: &AwsContext, ledger: &Ledger, entry: &Entry) -> Result<()> {
-    delete_throughput(&Client::new(context.sdk()), &entry.id).await?;
-    ledger.note(&entry.now(Happened::Ended)).await
+async fn end(context: &AwsContext, ledger: &Ledger, entry: &Entry, arn: Option<&str>) -> Result<()> {
+    match arn {
+        // Its name may have changed since: an update gives another.
+        Some(arn) => BedrockDeployer::new(context, ledger.clone()).delete(arn).await?,
+        None => delete_throughput(&Client::new(context.sdk()), &entry.id).await?,
+    }
+    if ledger.open().await?.iter().any(|e| e.kind == entry.kind && e.id == entry.id) {
+        ledger.note(&entry.now(Happened::Ended)).await?;
+    }
+    Ok(())
 }
 
 async fn get(client: &Client, deployment: &str) -> Result<GetProvisionedModelThroughputOutput> {

@@ -13,7 +13,7 @@ use super::{
     picture,
 };
 use crate::{
-    aws::AwsContext,
+    aws::{AwsContext, tagged::TAG},
     error::{Error, ErrorKind, Result},
     layers::{Cache, Meter},
     store::slug,
@@ -219,7 +219,7 @@ impl FaceCollection {
         let made = self
             .calls
             .send(Operation::Control("rekognition CreateCollection"), || {
-                self.calls.client.create_collection().collection_id(&self.id).send()
+                self.calls.client.create_collection().collection_id(&self.id).tags(TAG.0, TAG.1).send()
             })
             .await;
         let created = match made {

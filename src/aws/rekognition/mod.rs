@@ -21,6 +21,7 @@ mod compose;
 mod look;
 mod model;
 mod options;
+mod orphans;
 mod picture;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -40,6 +41,7 @@ pub use self::{
     collection::{EnrolledReference, Enrolment, FaceCollection, ReferenceOutcome},
     model::{RunningModel, is_running, stop_version},
     options::{CustomLabelsOptions, FaceGrowth, FramesAt, RekognitionOptions},
+    orphans::tagged_resources,
 };
 use super::AwsContext;
 use crate::{

@@ -18,6 +18,8 @@ use crate::{
 
 /// Key of a ledger line's detail: the ARN of the project, which describing a version needs.
 pub(super) const PROJECT: &str = "project";
+/// The tag of a version that picchu started, from before its start to its stop.
+pub(super) const STARTED: (&str, &str) = ("started-by", "picchu");
 /// How long a version may take to start or to stop.
 const PATIENCE: Duration = Duration::from_mins(45);
 
@@ -82,6 +84,7 @@ impl RunningModel {
                 ));
             }
             ledger.note(&guard.entry).await?;
+            tag(&calls, &options.version).await;
             let started = calls
                 .send(Operation::Control("rekognition StartProjectVersion"), || {
                     calls
@@ -98,6 +101,7 @@ impl RunningModel {
                 Err(e) if !e.is_retryable() => {
                     guard.armed = false;
                     ledger.note(&guard.entry.now(Happened::Ended)).await?;
+                    untag(&calls, &options.version).await;
                     return Err(e);
                 }
                 Err(e) => return Err(e),
@@ -156,7 +160,10 @@ pub async fn stop_version(context: &AwsContext, entry: &Entry, poll: Duration) -
             })
             .await;
         let error = match stopped {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                untag(&calls, &entry.id).await;
+                return Ok(());
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             Err(e) => e,
         };
@@ -175,6 +182,20 @@ pub async fn stop_version(context: &AwsContext, entry: &Entry, poll: Duration) -
         }
         return Err(error);
     }
+}
+
+/// Marks a version as started here, for whoever looks without a ledger. Where that is not allowed it starts all the same:
+/// the ledger knows of it.
+async fn tag(calls: &Calls, version: &str) {
+    let (key, value) = STARTED;
+    let request = || calls.client.tag_resource().resource_arn(version).tags(key, value).send();
+    let _ = calls.send(Operation::Control("rekognition TagResource"), request).await;
+}
+
+/// Takes the mark away: the next start may be somebody else's.
+async fn untag(calls: &Calls, version: &str) {
+    let request = || calls.client.untag_resource().resource_arn(version).tag_keys(STARTED.0).send();
+    let _ = calls.send(Operation::Control("rekognition UntagResource"), request).await;
 }
 
 /// Where a version stands.

@@ -14,7 +14,11 @@ use super::{
     train::stop,
 };
 use crate::{
-    aws::{AwsContext, bedrock::TAG, json_service::JsonClient},
+    aws::{
+        AwsContext,
+        json_service::JsonClient,
+        tagged::{TAG, Tagged},
+    },
     error::{Error, ErrorKind, Result},
     train::{Entry, Happened, ResourceKind},
 };
@@ -131,9 +135,9 @@ struct Tags {
 /// }
 /// # }
 /// ```
-pub async fn tagged_sagemaker_resources(context: &AwsContext) -> crate::aws::bedrock::Tagged {
+pub async fn tagged_sagemaker_resources(context: &AwsContext) -> Tagged {
     let client = SageMaker::new(context);
-    let mut tagged = crate::aws::bedrock::Tagged::default();
+    let mut tagged = Tagged::default();
     let list = |call, answer, member, kind| List { call, request: json!({}), answer, member, kind };
     let at_work = |status: &str| List {
         request: json!({"StatusEquals": status}),

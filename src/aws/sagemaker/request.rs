@@ -10,7 +10,7 @@ use super::{
     settings::SageMakerSettings,
 };
 use crate::{
-    aws::bedrock::TAG,
+    aws::tagged::TAG,
     error::{Error, Result},
     train::job_name,
     types::TrainingSpec,

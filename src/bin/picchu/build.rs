@@ -17,7 +17,10 @@ use picchu::{
     pipeline::{Event, Report},
 };
 
-use crate::{output::to_json, providers::ProviderArgs};
+use crate::{
+    output::{to_json, usage},
+    providers::ProviderArgs,
+};
 
 // Each flag of the command line is a bool.
 #[allow(clippy::struct_excessive_bools)]
@@ -199,13 +202,8 @@ fn summarise(report: &Report) {
         let until = gap.until.map_or_else(|| "the end".into(), |t| format!("{:.3} s", t.as_secs_f64()));
         println!("  gap from {:.3} s to {until}: {}", gap.from.as_secs_f64(), gap.reason);
     }
-    let usage = &report.usage;
-    if usage.requests > 0 {
-        print!("{} paid calls, {:.4} US dollars", usage.requests, usage.usd);
-        if usage.unpriced_requests > 0 {
-            print!(" and {} calls whose price is not known", usage.unpriced_requests);
-        }
-        println!();
+    if let Some(words) = usage(&report.usage) {
+        println!("{words}");
     }
     if let Some(bytes) = report.film_bytes_read {
         println!("{:.1} MiB of the film were read", bytes as f64 / f64::from(1 << 20));

@@ -9,7 +9,7 @@ use picchu::{
     train::Ledger,
 };
 
-use crate::output::to_json;
+use crate::output::{to_json, usage};
 
 #[derive(Debug, Args)]
 pub(crate) struct Enrol {
@@ -60,8 +60,9 @@ impl Enrol {
         for (name, faces) in &enrolment.users {
             println!("  {name}: {faces} faces joined to a user");
         }
-        let usage = service.usage();
-        println!("{} paid calls, {:.4} US dollars", usage.requests, usage.usd);
+        if let Some(words) = usage(&service.usage()) {
+            println!("{words}");
+        }
         Ok(())
     }
 }

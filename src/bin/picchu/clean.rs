@@ -5,11 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use picchu::{
     Result,
-    config::{Access, Cleaner},
+    config::{Access, Cleaner, Selection},
     train::Ledger,
 };
 
-use crate::output::{ask, now_ms, to_json};
+use crate::output::{ask, to_json};
 
 // Each flag of the command line is a bool.
 #[allow(clippy::struct_excessive_bools)]
@@ -26,9 +26,9 @@ pub(crate) struct Clean {
     /// Only what is older than this, for example `90m`, `12h`, `3d`.
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
-    /// Ask Bedrock and IAM too for what carries picchu's tag in the Region and is not in this ledger. Others of the account
-    /// may have made it.
-    #[cfg(feature = "aws-train")]
+    /// Ask the services too for what carries picchu's tag in the Region and is not in this ledger. Others of the account may
+    /// have made it.
+    #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
     #[arg(long)]
     scan: bool,
     /// One JSON object a line on standard output; removes nothing without --yes.
@@ -51,20 +51,18 @@ impl Clean {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
         let ledger = Ledger::new(access.store(&self.dir)?);
         let cleaner = Cleaner::new(ledger, access.aws.clone());
-        let mut found = cleaner.look().await?;
-        #[cfg(feature = "aws-train")]
-        if self.scan {
-            let (orphans, unread) = cleaner.scan().await?;
-            for why in unread {
-                eprintln!("not everything could be asked: {why}");
-            }
-            found.extend(orphans);
-            // In the order in which things can be removed.
-            found.sort_by_key(|resource| resource.entry.kind);
+        let wanted = Selection {
+            #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
+            scan: self.scan,
+            #[cfg(not(any(feature = "aws-rekognition", feature = "aws-train")))]
+            scan: false,
+            hourly: self.hourly,
+            older_than: self.older_than,
+        };
+        let (found, unread) = cleaner.find(&wanted).await?;
+        for why in unread {
+            eprintln!("not everything could be asked: {why}");
         }
-        let latest = self.older_than.map(|age| now_ms().saturating_sub(age.as_millis() as u64));
-        found.retain(|resource| latest.is_none_or(|latest| resource.entry.time_ms <= latest));
-        found.retain(|resource| !self.hourly || resource.entry.kind.bills_by_the_hour());
         let mut hourly = 0.0;
         for resource in &found {
             let entry = &resource.entry;

@@ -32,6 +32,9 @@ pub(crate) struct Deploy {
     /// Name of the deployment.
     #[arg(long, default_value = "picchu")]
     name: String,
+    /// Have this deployment serve the model from now on, instead of starting one beside it.
+    #[arg(long, value_name = "DEPLOYMENT_ARN", conflicts_with_all = ["units", "commitment"])]
+    update: Option<String>,
     /// Model units that serve.
     #[arg(long, value_name = "N", default_value = "1")]
     units: u32,
@@ -44,8 +47,9 @@ pub(crate) struct Deploy {
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// Print the request as `aws bedrock create-provisioned-model-throughput --cli-input-json` takes it, or those of
-    /// `SageMaker`, one a line with the command that takes it; create nothing.
+    /// Print the request as `aws bedrock create-provisioned-model-throughput --cli-input-json` takes it, with `--update`
+    /// `update-provisioned-model-throughput`, or those of `SageMaker`, one a line with the command that takes it; send
+    /// nothing.
     #[arg(long)]
     print_request: bool,
     /// Do not ask.
@@ -99,10 +103,14 @@ impl Deploy {
             .prices(price_table(self.prices.as_deref())?);
         let model = CustomModel { id: self.model.clone(), base_model: String::new() };
         if self.print_request {
-            println!("{}", to_json(&deployer.request(&self.name, &model))?);
+            let request = match &self.update {
+                Some(deployment) => to_json(&deployer.update_request(deployment, &self.name, &model))?,
+                None => to_json(&deployer.request(&self.name, &model))?,
+            };
+            println!("{request}");
             return Ok(());
         }
-        if !self.json {
+        if !self.json && self.update.is_none() {
             match deployer.usd_per_hour() {
                 Some(usd) => println!("{usd:.2} US dollars an hour, used or not, until it is deleted"),
                 None => {
@@ -113,10 +121,13 @@ impl Deploy {
                 println!("with a commitment it cannot be deleted before its end");
             }
         }
-        if !self.yes && (self.json || !ask("Deploy it?")?) {
+        if !self.yes && (self.json || !ask(if self.update.is_some() { "Replace its model?" } else { "Deploy it?" })?) {
             return Ok(());
         }
-        let deployment = deployer.deploy(&self.name, &model).await?;
+        let deployment = match &self.update {
+            Some(deployment) => deployer.update(deployment, &self.name, &model).await?,
+            None => deployer.deploy(&self.name, &model).await?,
+        };
         let deployment = deployer.wait(&deployment.id).await?;
         if self.json {
             println!("{}", to_json(&serde_json::json!({"event": "deployed", "deployment": deployment}))?);

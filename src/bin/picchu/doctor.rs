@@ -23,6 +23,11 @@ pub(crate) struct Doctor {
     #[cfg(feature = "aws-bedrock")]
     #[arg(long = "model", value_name = "ID", requires = "aws")]
     models: Vec<String>,
+    /// A configuration, a TOML file with what `Config` or `Training` of the Rust interface hold: asks about its models of
+    /// Amazon Bedrock.
+    #[cfg(feature = "aws-train")]
+    #[arg(long, value_name = "FILE", requires = "aws")]
+    config: Option<std::path::PathBuf>,
     /// One JSON object a line on standard output.
     #[arg(long)]
     pub(crate) json: bool,
@@ -51,7 +56,7 @@ impl Check {
 
 impl Doctor {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
-        for check in self.checks(access).await {
+        for check in self.checks(access).await? {
             if self.json {
                 println!("{}", serde_json::json!(check));
             } else {
@@ -69,7 +74,7 @@ impl Doctor {
         Ok(())
     }
 
-    async fn checks(&self, access: &Access) -> Vec<Check> {
+    async fn checks(&self, access: &Access) -> Result<Vec<Check>> {
         #[cfg(not(feature = "aws"))]
         let _ = access;
         #[cfg_attr(not(any(feature = "aws", feature = "onnx")), allow(unused_mut))]
@@ -77,8 +82,8 @@ impl Doctor {
         #[cfg(feature = "onnx")]
         checks.push(onnx().await);
         #[cfg(feature = "aws")]
-        checks.extend(self.amazon(&access.aws).await);
-        checks
+        checks.extend(self.amazon(&access.aws, &self.named_models()?).await);
+        Ok(checks)
     }
 }
 
@@ -97,7 +102,20 @@ async fn onnx() -> Check {
 
 #[cfg(feature = "aws")]
 impl Doctor {
-    async fn amazon(&self, settings: &picchu::aws::AwsSettings) -> Vec<Check> {
+    /// The models that the arguments name.
+    fn named_models(&self) -> Result<Vec<String>> {
+        #[cfg_attr(not(feature = "aws-bedrock"), allow(unused_mut))]
+        let mut models = Vec::new();
+        #[cfg(feature = "aws-train")]
+        if let Some(file) = &self.config {
+            models.extend(picchu::config::bedrock_models_in(file)?);
+        }
+        #[cfg(feature = "aws-bedrock")]
+        models.extend(self.models.iter().cloned());
+        Ok(models)
+    }
+
+    async fn amazon(&self, settings: &picchu::aws::AwsSettings, named: &[String]) -> Vec<Check> {
         use picchu::aws::{AwsContext, ask_services};
 
         if !self.aws {
@@ -144,31 +162,34 @@ impl Doctor {
             });
         }
         #[cfg(feature = "aws-bedrock")]
-        checks.extend(self.lives(&context).await);
+        checks.extend(lives(&context, named).await);
+        #[cfg(not(feature = "aws-bedrock"))]
+        let _ = named;
         checks
     }
+}
 
-    /// Whether the models that picchu names, and those asked for, are still alive.
-    #[cfg(feature = "aws-bedrock")]
-    async fn lives(&self, context: &picchu::aws::AwsContext) -> Vec<Check> {
-        use picchu::aws::bedrock::{Lifecycle, MODELS, model_life};
+/// Whether the models that are named here, and those that picchu uses unless told otherwise, are still alive.
+#[cfg(feature = "aws-bedrock")]
+async fn lives(context: &picchu::aws::AwsContext, named: &[String]) -> Vec<Check> {
+    use picchu::aws::bedrock::{Lifecycle, MODELS, model_life};
 
-        let models = MODELS.iter().copied().chain(self.models.iter().map(String::as_str));
-        let lives = models.map(|model| async move {
-            match model_life(context, model).await {
-                Ok(life) if matches!(life.lifecycle, Lifecycle::Active { .. }) => {
-                    Check::ok("model", life.to_string())
-                }
-                Ok(life) => Check::problem("model", life.to_string(), "name another model"),
-                Err(e) => Check::problem(
-                    "model",
-                    format!("{model}: {e}"),
-                    "needs bedrock:GetFoundationModel; is the model in this Region?",
-                ),
+    let others = MODELS.iter().copied().filter(|model| !named.iter().any(|name| name == model));
+    let models = named.iter().map(String::as_str).chain(others);
+    let lives = models.map(|model| async move {
+        match model_life(context, model).await {
+            Ok(life) if matches!(life.lifecycle, Lifecycle::Active { .. }) => {
+                Check::ok("model", life.to_string())
             }
-        });
-        futures::future::join_all(lives).await
-    }
+            Ok(life) => Check::problem("model", life.to_string(), "name another model"),
+            Err(e) => Check::problem(
+                "model",
+                format!("{model}: {e}"),
+                "needs bedrock:GetFoundationModel; is the model in this Region?",
+            ),
+        }
+    });
+    futures::future::join_all(lives).await
 }
 
 fn version() -> Check {

@@ -1,6 +1,6 @@
 //! `picchu generate`: a storyboard, panel by panel.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use picchu::{
@@ -9,11 +9,15 @@ use picchu::{
         AwsContext,
         bedrock::{CanvasGenerator, CanvasSettings},
     },
-    config::Access,
-    generate::Storyboard,
+    config::{Access, price_table},
+    generate::{Generator, Storyboard},
+    layers::Meter,
 };
 
-use crate::output::to_json;
+use crate::{
+    output::{to_json, usage},
+    providers::checked_budget,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
@@ -34,6 +38,15 @@ pub(crate) struct Generate {
     /// Draw in the cheaper quality.
     #[arg(long)]
     standard: bool,
+    /// Most US dollars to spend; what is drawn is kept, and the same command goes on from there.
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
+    budget: Option<f64>,
+    /// Prices that override the built-in ones, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Say what would be drawn and what it costs; draw nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print the requests, one a line, as `aws bedrock-runtime invoke-model --cli-input-json` takes them; draw nothing.
     #[arg(long)]
     print_request: bool,
@@ -54,14 +67,30 @@ impl Generate {
             style: self.style,
             guide: None,
         };
-        let generator = CanvasGenerator::new(&context, &self.model, settings)?;
+        let mut meter = Meter::new(price_table(self.prices.as_deref())?);
+        if let Some(usd) = self.budget {
+            meter = meter.budget(checked_budget(usd)?);
+        }
+        let meter = Arc::new(meter);
+        let generator = CanvasGenerator::new(&context, &self.model, settings, Arc::clone(&meter))?;
         let Some(out) = self.out.filter(|_| !self.print_request) else {
             for request in board.requests() {
                 println!("{}", to_json(&generator.cli_input(&request)?)?);
             }
             return Ok(());
         };
-        let drawn = board.draw(&generator, &access.store(&out)?).await?;
+        let store = access.store(&out)?;
+        let open = board.open_requests(&generator, &store).await?;
+        let usd: Option<f64> = open.iter().map(|request| generator.price(request)).sum();
+        if self.json {
+            println!("{}", serde_json::json!({"event": "plan", "images": open.len(), "usd": usd}));
+        } else {
+            println!("{} images to draw, {}", open.len(), price(usd));
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        let drawn = board.draw(&generator, &store).await?;
         let mut failed = 0;
         for (number, panel) in (1..).zip(&drawn) {
             failed += usize::from(panel.failure.is_some());
@@ -74,7 +103,13 @@ impl Generate {
                 }
             }
         }
-        if !self.json {
+        let used = meter.total();
+        if self.json {
+            println!("{}", serde_json::json!({"event": "usage", "usage": used}));
+        } else {
+            if let Some(words) = usage(&used) {
+                println!("{words}");
+            }
             println!("Look at {}", out.join("storyboard.html").display());
         }
         if failed > 0 {
@@ -87,5 +122,13 @@ impl Generate {
             ));
         }
         Ok(())
+    }
+}
+
+fn price(usd: Option<f64>) -> String {
+    match usd {
+        Some(0.0) => "at no price for each".into(),
+        Some(usd) => format!("about {usd:.2} US dollars"),
+        None => "at a price that is not known".into(),
     }
 }

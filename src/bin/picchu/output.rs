@@ -1,6 +1,6 @@
 //! What the commands print and ask.
 
-use picchu::{Error, Result};
+use picchu::{Error, Result, types::Usage};
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 use {
     picchu::ErrorKind,
@@ -10,6 +10,15 @@ use {
 /// A value as one line of JSON.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
+}
+
+/// What paid calls used and cost; nothing where there were none.
+pub(crate) fn usage(usage: &Usage) -> Option<String> {
+    let unpriced = match usage.unpriced_requests {
+        0 => String::new(),
+        n => format!(" and {n} calls whose price is not known"),
+    };
+    (usage.requests > 0).then(|| format!("{} paid calls, {:.4} US dollars{unpriced}", usage.requests, usage.usd))
 }
 
 /// Milliseconds since 1970-01-01 UTC.

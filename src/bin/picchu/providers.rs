@@ -68,14 +68,19 @@ struct RekognitionArgs {
     calls_per_second: Option<f64>,
 }
 
+/// A budget that is a sum of money.
+pub(crate) fn checked_budget(usd: f64) -> Result<f64> {
+    if usd.is_finite() && usd >= 0.0 {
+        Ok(usd)
+    } else {
+        Err(Error::invalid(format!("the budget is {usd}; it must be 0 or more")))
+    }
+}
+
 impl ProviderArgs {
     /// Puts the choices into a configuration.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<()> {
-        if let Some(usd) = self.max_usd
-            && !(usd.is_finite() && usd >= 0.0)
-        {
-            return Err(Error::invalid(format!("the budget is {usd}; it must be 0 or more")));
-        }
+        self.max_usd.map(checked_budget).transpose()?;
         let Providers { detector, embedder, captioner } = match self.providers {
             Family::Local => Providers::default(),
             Family::Aws => Providers::aws()?,

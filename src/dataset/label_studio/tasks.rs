@@ -9,7 +9,7 @@ use super::{
     config::{choice, choices, config},
 };
 use crate::{
-    dataset::{Dataset, box_in_image, review_page::small},
+    dataset::{Dataset, box_in_percent, review_page::small},
     error::{AtStage, Error, ErrorKind, Result, Stage},
     types::{CropRecord, Record},
 };
@@ -141,7 +141,7 @@ fn predicted(
     caption: Option<&str>,
 ) -> Vec<Value> {
     let region = |name: &str, kind: &str, value: Value| json!({"id": name, "from_name": name, "to_name": IMAGE, "type": kind, "value": value});
-    let mut place = box_in_image(record, crop);
+    let mut place = box_in_percent(record);
     place["rotation"] = 0.into();
     let mut own = region(BOX, "rectangle", place);
     own["original_width"] = crop.width.into();
