@@ -31,7 +31,9 @@ __all__ = [
     "delete_collection",
     "delete_deployment",
     "deploy",
+    "drawing_requests",
     "enrol",
+    "estimate_drawing",
     "explain",
     "export",
     "export_custom_labels",
@@ -54,6 +56,7 @@ __all__ = [
     "training_progress",
     "training_request",
     "training_status",
+    "update_deployment",
     "validate",
     "wait_for_deployment",
 ]
