@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from picchu import _picchu
+from picchu import _picchu, display
 
 __all__ = [
     "CustomModel",
@@ -184,7 +184,7 @@ def training_job(job: str) -> TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where something that a ledger has open stands.
+    """Where something that a ledger has open stands. Shows the curve of a job's loss in a notebook.
 
     Attributes:
         kind: What it is, for example ``"training_job"``.
@@ -193,6 +193,7 @@ class Standing:
         deployment: ARN of a deployment.
         status: Where a deployment stands, for example ``"in_service"``.
         problem: Why the service did not tell.
+        losses: The training loss at each step so far, as pairs of step and loss.
     """
 
     kind: str
@@ -201,6 +202,10 @@ class Standing:
     deployment: str | None = None
     status: str | None = None
     problem: str | None = None
+    losses: tuple[tuple[float, float], ...] = ()
+
+    def _repr_html_(self) -> str:
+        return display.standing(self)
 
 
 def status(place: str | os.PathLike[str] = ".") -> tuple[Standing, ...]:
@@ -222,6 +227,7 @@ def status(place: str | os.PathLike[str] = ".") -> tuple[Standing, ...]:
                 arn,
                 state,
                 entry.get("problem"),
+                tuple((point["step"], point["loss"]) for point in entry.get("losses", ())),
             )
         )
     return tuple(standings)

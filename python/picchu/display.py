@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from picchu import charts
+from picchu.exceptions import PicchuError
+
 if TYPE_CHECKING:
     from picchu import dataset as _dataset
+    from picchu import drawing as _drawing
     from picchu import frames as _frames
     from picchu import pipeline as _pipeline
     from picchu import shots as _shots
+    from picchu import training as _training
 
-__all__ = ["dataset", "explanation", "film", "record", "shots"]
+__all__ = ["dataset", "explanation", "film", "record", "shots", "standing", "storyboard"]
 
 MOST_SHOWN = 24
 """Images in a gallery; the contact sheet shows all."""
@@ -24,13 +29,21 @@ MOST_SHOWN = 24
 MOST_LISTED = 200
 """Lines of a table."""
 
+STILLS = 6
+"""Pictures of a film, spread over it."""
+
 # Colours are shades of the text's own colour, so that light and dark themes both work.
 _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.6rem"
 _CARD = "margin:0;border:1px solid #8886;border-radius:.4rem;overflow:hidden"
-_IMAGE = "width:100%;height:10rem;object-fit:contain;background:#8882;display:block"
+_STAGE = "height:10rem;display:flex;align-items:center;justify-content:center;background:#8882"
+_IMAGE = "width:100%;display:block"
 _CAPTION = "padding:.4rem .6rem;font-size:.85em;line-height:1.35;overflow-wrap:anywhere"
 _FAINT = "opacity:.7"
 _CELL = "text-align:left;padding:.15rem .8rem .15rem 0"
+_NUMBER = "text-align:right;padding:.15rem .8rem .15rem 0"
+# Seen on bright and on dark pictures alike.
+_BOX = "position:absolute;border:2px solid {colour};outline:1px solid #0008;border-radius:2px"
+_COLOURS = ("#ff5a4d", "#3fa7ff", "#ffc53d", "#52d07a", "#c98bff", "#ff9f5a")
 
 
 def dataset(shown: _dataset.Dataset) -> str:
@@ -71,7 +84,26 @@ def film(shown: _frames.Film) -> str:
         ("format", f"{info.codec} in {info.container}"),
         *(("note", note) for note in info.notes),
     ]
-    return f"<div><p><strong>{escape(info.name)}</strong></p>{_table(rows)}</div>"
+    stills = "".join(
+        f'<figure style="{_CARD}"><img style="{_IMAGE}" src="{_jpeg(body)}" alt="at {_clock(time)}">'
+        f'<figcaption style="{_CAPTION}">{_clock(time)}</figcaption></figure>'
+        for time, body in _stills(shown, info.duration)
+    )
+    gallery = f'<div style="{_GRID}">{stills}</div>' if stills else ""
+    return f"<div><p><strong>{escape(info.name)}</strong></p>{gallery}{_table(rows)}</div>"
+
+
+def _stills(shown: _frames.Film, duration: float | None) -> list[tuple[float, bytes]]:
+    """Some pictures, each near its time: exact ones would need more of the film to be read."""
+    if duration is None:
+        return []
+    times = [duration * (n + 0.5) / STILLS for n in range(STILLS)]
+    try:
+        frames = shown.frames(at=times, max_side=240, approximate=True, on_gap="skip")
+        return [(frame.time, frame._repr_jpeg_()) for frame in frames]
+    except PicchuError:
+        # The card says what the film says of itself; running it will say what is wrong with it.
+        return []
 
 
 def shots(shown: _shots.Shots) -> str:
@@ -93,20 +125,79 @@ def shots(shown: _shots.Shots) -> str:
 
 def explanation(shown: _pipeline.Explanation) -> str:
     """The stages of a run to come."""
+    paid = any(stage.requests or stage.usd != 0 for stage in shown.stages)
     rows = []
     for stage in shown.stages:
         state = (
             stage.state.replace("_", " ") if isinstance(stage.state, str) else f"{stage.state} frames done"
         )
-        rows.append((stage.stage, state, stage.by))
-    return f"<div><p>{escape(shown.text.splitlines()[0])}</p>{_table(rows)}</div>"
+        costs = (f"{stage.requests:,}", f"{stage.tokens:,}", _usd(stage.usd)) if paid else ()
+        rows.append((stage.stage, state, stage.by, *costs))
+    if paid:
+        rows.insert(0, ("stage", "state", "by", "requests", "tokens", "US dollars"))
+        known = sum(stage.usd or 0.0 for stage in shown.stages)
+        unknown = any(stage.usd is None for stage in shown.stages)
+        rows.append(("in all", "", "", "", "", f"{_usd(known)}{' and more' if unknown else ''}"))
+    return f"<div><p>{escape(shown.text.splitlines()[0])}</p>{_table(rows, numbers=3)}</div>"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
+def standing(shown: _training.Standing) -> str:
+    """Where a job or a deployment stands, with the curve of its loss."""
+    state = shown.problem or (shown.job.status if shown.job else shown.status) or "see picchu.aws.resources"
+    rows = [(shown.kind.replace("_", " "), shown.id), ("state", state.replace("_", " "))]
+    if shown.job is not None:
+        rows += [(phase.replace("_", " "), word) for phase, word in shown.job.phases.items()]
+        rows += [("model", shown.job.model.id)] if shown.job.model else []
+        rows += [("failure", shown.job.failure)] if shown.job.failure else []
+    chart = charts.curve(shown.losses, label="the training loss, step by step", x="step")
+    return f"<div>{_table(rows)}{chart}</div>"
+
+
+def storyboard(shown: _drawing.Storyboard) -> str:
+    """The panels with their images; those that could not be drawn say why."""
+    cards = []
+    for number, panel in enumerate(shown, 1):
+        prompt = escape(panel.panel.prompt)
+        images = "".join(
+            f'<img style="{_IMAGE}" src="{_jpeg(image._thumbnail(320))}" alt="{prompt}" '
+            f'title="seed {image.seed}">'
+            for image in panel.images
+        )
+        failure = f'<br><span style="color:#d33">{escape(panel.failure)}</span>' if panel.failure else ""
+        seeds = ", ".join(str(image.seed) for image in panel.images)
+        cards.append(
+            f'<figure style="{_CARD}">{images}<figcaption style="{_CAPTION}"><strong>{number}</strong> {prompt}'
+            f'<br><span style="{_FAINT}">{f"seed {seeds}" if seeds else "not drawn"}</span>{failure}'
+            f"</figcaption></figure>"
+        )
+    unknown = f" and {shown.unpriced_requests} at a price not known" if shown.unpriced_requests else ""
+    note = f"{_usd(shown.usd)} US dollars{unknown} for what was drawn now; all of it lies in {shown.folder}"
+    return f'<div><div style="{_GRID}">{"".join(cards)}</div><p style="{_FAINT}">{escape(note)}</p></div>'
+
+
+def _usd(usd: float | None) -> str:
+    return "not known" if usd is None else f"{usd:.4f}" if 0 < usd < 1 else f"{usd:.2f}"
+
+
+def _table(rows: Sequence[tuple[str, ...]], numbers: int | None = None) -> str:
+    """Rows of cells; from column ``numbers`` on to the right."""
+
+    def cell(column: int, words: str) -> str:
+        style = _NUMBER if numbers is not None and column >= numbers else _CELL
+        return f'<td style="{style}">{escape(words)}</td>'
+
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(cell(column, words) for column, words in enumerate(row)) + "</tr>" for row in rows
     )
     return f"<table>{body}</table>"
+
+
+def _jpeg(body: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(body).decode()}"
+
+
+def _clock(time: float) -> str:
+    return f"{int(time // 60)}:{time % 60:06.3f}"
 
 
 def _spread(records: tuple[_dataset.Record, ...]) -> list[_dataset.Record]:
@@ -118,11 +209,8 @@ def _spread(records: tuple[_dataset.Record, ...]) -> list[_dataset.Record]:
 
 def _card(shown: _dataset.Record, side: int = 240) -> str:
     name = escape(shown.character or "unsure")
-    picture = ""
-    if shown.crop is not None:
-        data = base64.b64encode(shown._thumbnail(side)).decode()
-        picture = f'<img style="{_IMAGE}" src="data:image/jpeg;base64,{data}" alt="{name}">'
-    details = [f"{int(shown.time // 60)}:{shown.time % 60:06.3f}", f"confidence {shown.confidence:.2f}"]
+    picture = "" if shown.crop is None else _boxed(shown, shown.crop, side)
+    details = [_clock(shown.time), f"confidence {shown.confidence:.2f}"]
     if shown.crop is not None:
         details += [f"{shown.crop.width}×{shown.crop.height}", f"quality {shown.crop.quality.score:.2f}"]
     if shown.outcome != "kept":
@@ -136,3 +224,25 @@ def _card(shown: _dataset.Record, side: int = 240) -> str:
         f'<figure style="{_CARD}">{picture}<figcaption style="{_CAPTION}"><strong>{name}</strong>{caption}'
         f'<br><span style="{_FAINT}">{escape(" · ".join(details))}</span></figcaption></figure>'
     )
+
+
+def _boxed(shown: _dataset.Record, crop: _dataset.Crop, side: int) -> str:
+    """The image of a record, whole, with the boxes of everybody in it."""
+    boxes = ""
+    for number, subject in enumerate(shown.subjects):
+        box, colour = subject.bounding_box, _COLOURS[number % len(_COLOURS)]
+        place = ";".join(
+            f"{edge}:{100 * ratio:.2f}%"
+            for edge, ratio in zip(
+                ("left", "top", "width", "height"), (box.left, box.top, box.width, box.height), strict=True
+            )
+        )
+        boxes += (
+            f'<div style="{_BOX.format(colour=colour)};{place};box-sizing:border-box" '
+            f'title="{escape(subject.character)}"></div>'
+        )
+    ratio = f"{crop.width}/{crop.height}"
+    frame = f"position:relative;width:min(100%,calc(10rem*{ratio}));aspect-ratio:{ratio}"
+    name = escape(shown.character or "unsure")
+    image = f'<img style="{_IMAGE}" src="{_jpeg(shown._thumbnail(side))}" alt="{name}">'
+    return f'<div style="{_STAGE}"><div style="{frame}">{image}{boxes}</div></div>'

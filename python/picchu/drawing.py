@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
-from picchu import _picchu
+from picchu import _picchu, display
 from picchu.customize import Deployment
 
 __all__ = ["Drawing", "DrawnImage", "DrawnPanel", "Panel", "Storyboard", "generate"]
@@ -44,6 +44,9 @@ class DrawnImage:
     seed: int
     model: str
 
+    def _thumbnail(self, max_side: int) -> bytes:
+        return _picchu.thumbnail(self.path.read_bytes(), max_side)
+
 
 @dataclass(frozen=True, slots=True)
 class DrawnPanel:
@@ -62,7 +65,7 @@ class DrawnPanel:
 
 @dataclass(frozen=True, slots=True)
 class Storyboard(Sequence[DrawnPanel]):
-    """What was drawn: a sequence of its panels.
+    """What was drawn: a sequence of its panels. Shows itself as a sheet in a notebook.
 
     Attributes:
         panels: The panels, in order.
@@ -85,6 +88,9 @@ class Storyboard(Sequence[DrawnPanel]):
     def __getitem__(self, index: slice) -> tuple[DrawnPanel, ...]: ...
     def __getitem__(self, index: int | slice) -> DrawnPanel | tuple[DrawnPanel, ...]:
         return self.panels[index]
+
+    def _repr_html_(self) -> str:
+        return display.storyboard(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,10 @@ mod _picchu {
     use super::frames::{Film, Frame, Frames};
     #[pymodule_export]
     use super::pipeline::{check_crop, check_sampling, explain, load_cast, run};
-
+    #[pymodule_export]
+    use super::pixels::thumbnail;
     #[pymodule_export]
     use super::review::ReviewPage;
-
     #[pymodule_export]
     use super::training::{
         check_training, delete_deployment, deploy, drawing_requests, estimate_drawing, generate,

@@ -1,7 +1,33 @@
 //! Pictures on their way to Python.
 
-use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
-use picchu::{Error, Result};
+use std::io::Cursor;
+
+use image::{ImageReader, Limits, RgbImage, codecs::jpeg::JpegEncoder, imageops};
+use picchu::{Error, ErrorKind, Result};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::errors::OrRaise as _;
+
+/// Longest side and memory of a picture file that is shown: its header may claim any size.
+const MOST: (u32, u64) = (16_384, 1 << 30);
+
+/// A small JPEG file of a picture file, to show it.
+#[pyfunction]
+pub(crate) fn thumbnail<'py>(py: Python<'py>, body: &[u8], max_side: u32) -> PyResult<Bound<'py, PyBytes>> {
+    let small = py.detach(|| jpeg(&decode(body)?, max_side)).or_raise(py)?;
+    Ok(PyBytes::new(py, &small))
+}
+
+fn decode(body: &[u8]) -> Result<RgbImage> {
+    let fail =
+        |e: &dyn std::fmt::Display| Error::new(ErrorKind::Decode, format!("the picture cannot be read: {e}"));
+    let mut reader = ImageReader::new(Cursor::new(body)).with_guessed_format().map_err(|e| fail(&e))?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MOST.0), Some(MOST.0));
+    limits.max_alloc = Some(MOST.1);
+    reader.limits(limits);
+    Ok(reader.decode().map_err(|e| fail(&e))?.into_rgb8())
+}
 
 /// A JPEG file of the picture, scaled down so that its longer side has at most `max_side` pixels.
 pub(crate) fn jpeg(picture: &RgbImage, max_side: u32) -> Result<Vec<u8>> {

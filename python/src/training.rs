@@ -208,7 +208,11 @@ pub(crate) fn drawing_requests(py: Python<'_>, drawing: &str) -> PyResult<String
 
 /// How many images are still to be drawn, and what that costs in US dollars where the price is known.
 #[pyfunction]
-pub(crate) fn estimate_drawing(py: Python<'_>, drawing: &str, out: PathBuf) -> PyResult<(usize, Option<f64>)> {
+pub(crate) fn estimate_drawing(
+    py: Python<'_>,
+    drawing: &str,
+    out: PathBuf,
+) -> PyResult<(usize, Option<f64>)> {
     wait(py, async {
         let drawing = Drawing::read(drawing)?;
         let (generator, _) = drawing.open().await?;

@@ -137,8 +137,10 @@ impl AwsContext {
             Some(usual) => usual.to_builder(),
             None => default_timeouts().to_builder(),
         };
-        let timeouts =
-            timeouts.read_timeout(longest).operation_attempt_timeout(longest + Duration::from_secs(20)).build();
+        let timeouts = timeouts
+            .read_timeout(longest)
+            .operation_attempt_timeout(longest + Duration::from_secs(20))
+            .build();
         Self { sdk: self.sdk.to_builder().timeout_config(timeouts).build(), region: self.region.clone() }
     }
 

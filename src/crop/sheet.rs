@@ -71,7 +71,10 @@ mod tests {
         assert_eq!(picture.dimensions(), (92, 28));
         // 20 × 20 in a cell of 40 × 20 leaves ten pixels on each side.
         let at = |x, y| *picture.get_pixel(x, y);
-        assert_eq!((at(13, 10), at(14, 4), at(33, 23), at(34, 10)), (paper, Rgb([1, 2, 3]), Rgb([1, 2, 3]), paper));
+        assert_eq!(
+            (at(13, 10), at(14, 4), at(33, 23), at(34, 10)),
+            (paper, Rgb([1, 2, 3]), Rgb([1, 2, 3]), paper)
+        );
         assert_eq!((at(48, 4), at(87, 4), at(48, 14)), (ink, ink, paper));
     }
 }

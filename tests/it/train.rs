@@ -65,6 +65,12 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The ARN of a throughput, which ends with its first name.
+    fn arn_of(&self, name: &str) -> String {
+        let first = self.renamed.iter().find(|(_, now)| *now == name).map_or(name, |(first, _)| first);
+        arn("provisioned-model", first)
+    }
+
     /// How many models were made, deleted ones too.
     pub(crate) fn made(&self) -> usize {
         self.made.len()
@@ -189,7 +195,7 @@ fn listed(held: &Held, request: &Recorded) -> Option<Answer> {
         ("GET", "provisioned-model-throughputs") => {
             let one = |name: &String| {
                 json!({
-                "provisionedModelName": name, "provisionedModelArn": arn("provisioned-model", name),
+                "provisionedModelName": name, "provisionedModelArn": held.arn_of(name),
                 "modelArn": "m", "desiredModelArn": "m", "foundationModelArn": "m", "modelUnits": 2,
                 "desiredModelUnits": 2, "status": "InService", "creationTime": "2026-11-24T12:00:00Z",
                 "lastModifiedTime": "2026-11-24T12:00:00Z"})
@@ -218,6 +224,54 @@ fn listed(held: &Held, request: &Recorded) -> Option<Answer> {
         _ => return None,
     };
     Some(answer)
+}
+
+/// Throughput: made, looked at, changed, deleted.
+fn throughput(held: &mut Held, method: &str, name: String, request: &Recorded) -> Answer {
+    match method {
+        "POST" => {
+            let name = request.json()["provisionedModelName"].as_str().unwrap().to_owned();
+            held.throughput.entry(name.clone()).or_insert_with(|| "Creating".into());
+            held.serves.insert(name.clone(), request.json()["modelId"].as_str().unwrap().to_owned());
+            held.tags.insert(arn("provisioned-model", &name), request.json()["tags"].clone());
+            Answer::bytes(201, json!({"provisionedModelArn": arn("provisioned-model", &name)}).to_string())
+        }
+        "GET" => {
+            let Some(status) = held.throughput.get_mut(&name) else { return absent() };
+            let seen = status.clone();
+            if seen == "Creating" {
+                *status = "InService".into();
+            }
+            let model = held.serves.get(&name).cloned().unwrap_or_else(|| arn("custom-model", "mayu"));
+            Answer::json(json!({
+                "modelUnits": 1, "desiredModelUnits": 1, "provisionedModelName": name,
+                "provisionedModelArn": arn("provisioned-model", &name), "modelArn": model,
+                "desiredModelArn": model, "foundationModelArn": CANVAS, "status": seen,
+                "failureMessage": (seen == "Failed").then_some("no capacity"),
+                "creationTime": "2026-11-24T12:00:00Z", "lastModifiedTime": "2026-11-24T12:00:00Z",
+            }))
+        }
+        "PATCH" => {
+            let (wanted, taken) = (request.json(), held.throughput.contains_key(&name));
+            let Some(new) = wanted["desiredProvisionedModelName"].as_str().filter(|_| taken) else {
+                return absent();
+            };
+            if wanted["desiredModelId"].as_str().unwrap().contains("of-another-base") {
+                return Answer::error(400, "ValidationException", "The model has another base model");
+            }
+            held.throughput.remove(&name);
+            held.renamed.retain(|_, to| *to != name);
+            held.renamed.insert(name, new.to_owned());
+            held.throughput.insert(new.to_owned(), "Creating".into());
+            held.serves.insert(new.to_owned(), wanted["desiredModelId"].as_str().unwrap().to_owned());
+            Answer::json(json!({}))
+        }
+        "DELETE" => match held.throughput.remove(&name) {
+            Some(_) => Answer::json(json!({})),
+            None => absent(),
+        },
+        other => panic!("{other}"),
+    }
 }
 
 /// The service, with a model that can be fine-tuned where `alive` says so.
@@ -287,50 +341,7 @@ pub(crate) fn service(
                 held.models.retain(|model| *model != name);
                 Answer::json(json!({}))
             }
-            ("POST", "provisioned-model-throughput") => {
-                let name = request.json()["provisionedModelName"].as_str().unwrap().to_owned();
-                held.throughput.entry(name.clone()).or_insert_with(|| "Creating".into());
-                held.serves.insert(name.clone(), request.json()["modelId"].as_str().unwrap().to_owned());
-                held.tags.insert(arn("provisioned-model", &name), request.json()["tags"].clone());
-                Answer::bytes(
-                    201,
-                    json!({"provisionedModelArn": arn("provisioned-model", &name)}).to_string(),
-                )
-            }
-            ("GET", "provisioned-model-throughput") => {
-                let Some(status) = held.throughput.get_mut(&name) else { return absent() };
-                let seen = status.clone();
-                if seen == "Creating" || seen == "Updating" {
-                    *status = "InService".into();
-                }
-                let model = held.serves.get(&name).cloned().unwrap_or_else(|| arn("custom-model", "mayu"));
-                Answer::json(json!({
-                    "modelUnits": 1, "desiredModelUnits": 1, "provisionedModelName": name,
-                    "provisionedModelArn": arn("provisioned-model", &name), "modelArn": model,
-                    "desiredModelArn": model, "foundationModelArn": CANVAS, "status": seen,
-                    "failureMessage": (seen == "Failed").then_some("no capacity"),
-                    "creationTime": "2026-11-24T12:00:00Z", "lastModifiedTime": "2026-11-24T12:00:00Z",
-                }))
-            }
-            ("PATCH", "provisioned-model-throughput") => {
-                let (wanted, taken) = (request.json(), held.throughput.contains_key(&name));
-                let Some(new) = wanted["desiredProvisionedModelName"].as_str().filter(|_| taken) else {
-                    return absent();
-                };
-                if wanted["desiredModelId"].as_str().unwrap().contains("of-another-base") {
-                    return Answer::error(400, "ValidationException", "The model has another base model");
-                }
-                held.throughput.remove(&name);
-                held.renamed.retain(|_, to| *to != name);
-                held.renamed.insert(name, new.to_owned());
-                held.throughput.insert(new.to_owned(), "Updating".into());
-                held.serves.insert(new.to_owned(), wanted["desiredModelId"].as_str().unwrap().to_owned());
-                Answer::json(json!({}))
-            }
-            ("DELETE", "provisioned-model-throughput") => match held.throughput.remove(&name) {
-                Some(_) => Answer::json(json!({})),
-                None => absent(),
-            },
+            (_, "provisioned-model-throughput") => throughput(&mut held, method, name, request),
             ("POST", "model") => {
                 let body = request.json();
                 if body["textToImageParams"]["text"].as_str().unwrap().contains("blocked") {
@@ -443,7 +454,9 @@ async fn from_a_dataset_to_images_and_back_to_nothing() {
     );
     assert_eq!(open[0].usd_per_hour, Some(60.5));
 
-    let canvas = CanvasGenerator::new(&aws.context(), &deployment.id, CanvasSettings::default(), Arc::default()).unwrap();
+    let canvas =
+        CanvasGenerator::new(&aws.context(), &deployment.id, CanvasSettings::default(), Arc::default())
+            .unwrap();
     let panel = |prompt: &str, count| Panel { prompt: prompt.into(), seed: None, count };
     let board = Storyboard {
         panels: vec![panel("Mayu waves", 2), panel("something <blocked>", 1), panel("Mayu sleeps", 1)],
@@ -912,7 +925,7 @@ async fn a_deployment_serves_another_model_without_a_second_bill() {
     let name = deployer.update_request(&first, "board", &model("second")).desired_provisioned_model_name;
     assert_eq!(deployer.request("board", &model("second")).provisioned_model_name, name);
     assert_ne!(open().await, before);
-    assert_eq!(open().await, [name.clone()], "the ledger follows the name");
+    assert_eq!(open().await, std::slice::from_ref(&name), "the ledger follows the name");
     let sent = aws.requests().into_iter().find(|r| r.operation.starts_with("PATCH ")).unwrap().json();
     let asked = json!({"desiredProvisionedModelName": name, "desiredModelId": model("second").id});
     assert_eq!(sent, asked, "and the deployment is in the address");
@@ -928,7 +941,7 @@ async fn a_deployment_serves_another_model_without_a_second_bill() {
     // What is refused changes nothing, and what is unknown cannot be changed.
     let refused = deployer.update(&name, "board", &model("of-another-base")).await.unwrap_err();
     assert!(refused.to_string().contains("another base model"), "{refused}");
-    assert_eq!(open().await, [name.clone()]);
+    assert_eq!(open().await, std::slice::from_ref(&name));
     let unknown = deployer.update("nothing", "board", &model("second")).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
     // An answer that is lost leaves both names open: one of them bills.
@@ -952,7 +965,8 @@ async fn the_traits_contracts_are_kept() {
     let deployer = BedrockDeployer::new(&aws.context(), ledger());
     let model = CustomModel { id: arn("custom-model", "mayu"), base_model: CANVAS.into() };
     conformance::deployer(&deployer, &model).await;
-    let canvas = CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default(), Arc::default()).unwrap();
+    let canvas =
+        CanvasGenerator::new(&aws.context(), CANVAS, CanvasSettings::default(), Arc::default()).unwrap();
     conformance::generator(&canvas).await;
 }
 
@@ -1068,7 +1082,8 @@ async fn drawing_is_tried_again_metered_and_ended_by_a_budget() {
     assert_eq!((meter.total().requests, meter.total().images, meter.total().usd), (1, 0, 0.0));
     // A deployment is paid by the hour, whatever it draws.
     let deployed = arn("provisioned-model", "board");
-    let canvas = CanvasGenerator::new(&aws.context(), &deployed, CanvasSettings::default(), Arc::clone(&meter));
+    let canvas =
+        CanvasGenerator::new(&aws.context(), &deployed, CanvasSettings::default(), Arc::clone(&meter));
     assert_eq!(canvas.unwrap().price(&blocked), Some(0.0));
     let other = CanvasGenerator::new(&aws.context(), "a.new-model", CanvasSettings::default(), meter);
     assert_eq!(other.unwrap().price(&blocked), None);

@@ -216,7 +216,8 @@ impl CanvasGenerator {
     async fn one(&self, request: GenerateRequest) -> Result<Generated> {
         let body = self.body(&request)?;
         // What was blocked is answered without an image, and counts as none.
-        let used = |answer: &Value| Usage { images: answer["images"].as_array().map_or(0, Vec::len) as u64, ..ONE };
+        let used =
+            |answer: &Value| Usage { images: answer["images"].as_array().map_or(0, Vec::len) as u64, ..ONE };
         let (answer, _) = self.bedrock.invoke_as(&self.item(&request), &body, &ONE, used).await?;
         let answer: Answer = serde_json::from_value(answer).map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("the model's answer is not understood: {e}"))

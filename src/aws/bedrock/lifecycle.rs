@@ -141,13 +141,7 @@ pub async fn model_life(context: &AwsContext, model: &str) -> Result<ModelLife> 
     };
     let fine_tunable = details.customizations_supported().contains(&ModelCustomization::FineTuning);
     let draws = details.output_modalities().iter().any(|modality| modality.as_str() == "IMAGE");
-    Ok(ModelLife {
-        model: model.to_owned(),
-        lifecycle,
-        fine_tunable,
-        draws,
-        instead,
-    })
+    Ok(ModelLife { model: model.to_owned(), lifecycle, fine_tunable, draws, instead })
 }
 
 /// The id without an ARN about it and without the profile of a part of the world before it.

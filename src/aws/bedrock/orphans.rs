@@ -2,10 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_bedrock::{
-    Client,
-    types::{CommitmentDuration, FineTuningJobStatus},
-};
 use super::{
     customize::MODEL,
     role,
@@ -19,6 +15,10 @@ use crate::{
     error::Result,
     train::{Entry, ResourceKind},
     types::PriceTable,
+};
+use aws_sdk_bedrock::{
+    Client,
+    types::{CommitmentDuration, FineTuningJobStatus},
 };
 
 /// Deployments, jobs at work, models and roles that picchu made, by their tag; roles by their names. It may be others of
@@ -77,7 +77,8 @@ async fn jobs_and_models(client: &Client, region: &str) -> Result<Vec<Entry>> {
     while let Some(job) = jobs.next().await {
         let job = job.map_err(|e| service_error("bedrock ListModelCustomizationJobs", e))?;
         if is_tagged(client, job.job_arn()).await? {
-            let mut entry = existing(ResourceKind::TrainingJob, job.job_name(), region, Some(job.creation_time()));
+            let mut entry =
+                existing(ResourceKind::TrainingJob, job.job_name(), region, Some(job.creation_time()));
             entry.details.extend(job.custom_model_name().map(|model| (MODEL.to_owned(), model.to_owned())));
             names.insert(job.job_name().to_owned());
             found.push(entry);

@@ -160,7 +160,12 @@ pub(super) async fn roles(context: &AwsContext) -> Result<Vec<Entry>> {
     while let Some(role) = roles.next().await {
         let role = role.map_err(|e| service_error("iam ListRoles", e))?;
         if role.role_name().starts_with(PREFIX) {
-            found.push(existing(ResourceKind::Role, role.role_name(), context.region(), Some(role.create_date())));
+            found.push(existing(
+                ResourceKind::Role,
+                role.role_name(),
+                context.region(),
+                Some(role.create_date()),
+            ));
         }
     }
     Ok(found)

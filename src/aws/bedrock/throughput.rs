@@ -265,7 +265,8 @@ impl BedrockDeployer {
     async fn update_once(&self, deployment: &str, name: &str, model: &CustomModel) -> Result<Deployment> {
         let now = get(&self.client, deployment).await?;
         let request = self.update_request(deployment, name, model);
-        let (old, new) = (now.provisioned_model_name(), &request.desired_provisioned_model_name);
+        let old = now.provisioned_model_name();
+        let new = request.desired_provisioned_model_name.clone();
         if old == new && now.desired_model_arn() == model.id {
             return Ok(seen(&now));
         }

@@ -44,7 +44,7 @@ pub async fn tagged_resources(context: &AwsContext) -> Tagged {
 }
 
 async fn collections(calls: &Calls, region: &str) -> Result<Vec<Entry>> {
-    let (mut ids, mut next) = (Vec::new(), None::<String>);
+    let (mut ids, mut next) = (Vec::<String>::new(), None::<String>);
     loop {
         let page = calls
             .send(Operation::Control("rekognition ListCollections"), || {
@@ -73,14 +73,15 @@ async fn collections(calls: &Calls, region: &str) -> Result<Vec<Entry>> {
 }
 
 async fn versions(calls: &Calls, region: &str) -> Result<Vec<Entry>> {
-    let (mut projects, mut next) = (Vec::new(), None::<String>);
+    let (mut projects, mut next) = (Vec::<String>::new(), None::<String>);
     loop {
         let page = calls
             .send(Operation::Control("rekognition DescribeProjects"), || {
                 calls.client.describe_projects().set_next_token(next.clone()).send()
             })
             .await?;
-        projects.extend(page.project_descriptions().iter().filter_map(|p| p.project_arn().map(str::to_owned)));
+        projects
+            .extend(page.project_descriptions().iter().filter_map(|p| p.project_arn().map(str::to_owned)));
         next = page.next_token().map(str::to_owned);
         if next.is_none() {
             break;
@@ -100,7 +101,12 @@ async fn running(calls: &Calls, project: &str, region: &str) -> Result<Vec<Entry
     loop {
         let page = calls
             .send(Operation::Control("rekognition DescribeProjectVersions"), || {
-                calls.client.describe_project_versions().project_arn(project).set_next_token(next.clone()).send()
+                calls
+                    .client
+                    .describe_project_versions()
+                    .project_arn(project)
+                    .set_next_token(next.clone())
+                    .send()
             })
             .await?;
         for version in page.project_version_descriptions() {

@@ -121,7 +121,9 @@ impl Deploy {
                 println!("with a commitment it cannot be deleted before its end");
             }
         }
-        if !self.yes && (self.json || !ask(if self.update.is_some() { "Replace its model?" } else { "Deploy it?" })?) {
+        if !self.yes
+            && (self.json || !ask(if self.update.is_some() { "Replace its model?" } else { "Deploy it?" })?)
+        {
             return Ok(());
         }
         let deployment = match &self.update {

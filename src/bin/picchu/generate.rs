@@ -19,6 +19,8 @@ use crate::{
     providers::checked_budget,
 };
 
+// Each flag of the command line is a bool.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// The panels, a TOML file: `[[panels]]` with `prompt`, and `seed` and `count` where wanted.

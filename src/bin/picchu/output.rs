@@ -18,7 +18,8 @@ pub(crate) fn usage(usage: &Usage) -> Option<String> {
         0 => String::new(),
         n => format!(" and {n} calls whose price is not known"),
     };
-    (usage.requests > 0).then(|| format!("{} paid calls, {:.4} US dollars{unpriced}", usage.requests, usage.usd))
+    (usage.requests > 0)
+        .then(|| format!("{} paid calls, {:.4} US dollars{unpriced}", usage.requests, usage.usd))
 }
 
 /// Milliseconds since 1970-01-01 UTC.
