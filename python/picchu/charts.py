@@ -14,9 +14,7 @@ _TEXT = 'font-size="12" fill="currentColor"'
 _CUT = "#d33"
 
 
-def curve(
-    points: Sequence[tuple[float, float]], *, label: str, x: str = "", cut: float | None = None
-) -> str:
+def curve(points: Sequence[tuple[float, float]], *, label: str, x: str = "", cut: float | None = None) -> str:
     """A line through points, with its ends named.
 
     Args:
@@ -86,6 +84,7 @@ def _svg(marks: str, left: str, right: str, label: str) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20}" style="width:100%;max-width:{WIDTH}px;display:block" '
         f'role="img" aria-label="{escape(label)}"><line x1="0" x2="{WIDTH}" y1="{HEIGHT}" y2="{HEIGHT}" '
-        f'stroke="currentColor" opacity=".4"/>{marks}<text x="0" y="{HEIGHT + 15}" {_TEXT}>{escape(left)}</text>'
+        f'stroke="currentColor" opacity=".4"/>{marks}'
+        f'<text x="0" y="{HEIGHT + 15}" {_TEXT}>{escape(left)}</text>'
         f'<text x="{WIDTH}" y="{HEIGHT + 15}" text-anchor="end" {_TEXT}>{escape(right)}</text></svg>'
     )

@@ -166,7 +166,8 @@ def storyboard(shown: _drawing.Storyboard) -> str:
         failure = f'<br><span style="color:#d33">{escape(panel.failure)}</span>' if panel.failure else ""
         seeds = ", ".join(str(image.seed) for image in panel.images)
         cards.append(
-            f'<figure style="{_CARD}">{images}<figcaption style="{_CAPTION}"><strong>{number}</strong> {prompt}'
+            f'<figure style="{_CARD}">{images}<figcaption style="{_CAPTION}">'
+            f"<strong>{number}</strong> {prompt}"
             f'<br><span style="{_FAINT}">{f"seed {seeds}" if seeds else "not drawn"}</span>{failure}'
             f"</figcaption></figure>"
         )

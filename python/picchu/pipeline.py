@@ -323,7 +323,7 @@ class Plan(Stages):
             path: Where the dataset goes: a folder, made if it does not exist, or ``"s3://bucket/prefix"``.
             budget: Most US dollars that this run may spend, by the price table. The run ends before it is
                 passed; what is paid is kept, and the same call with a larger budget goes on from there.
-            progress: Shows a progress bar in a terminal or a notebook (with tqdm, if it is installed).
+            progress: Shows a progress bar in a notebook or a terminal (there with tqdm, if it is installed).
             on_event: Is called in this thread with everything that happens, as dicts with the key
                 ``"event"``: opened, resumed, looking, learning, collected, gap, frame_failed, selected,
                 captioned, finished. An exception from it stops the run.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from html import escape
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -22,7 +24,7 @@ class Progress:
     def __init__(self, *, visible: bool) -> None:
         notebook = "ipykernel" in sys.modules
         watched = notebook or (sys.stderr is not None and sys.stderr.isatty())
-        self._bar: _Bar | None = _bar() if visible and watched else None
+        self._bar: _Bar | None = _bar(notebook=notebook) if visible and watched else None
         self._frames: int | None = None
 
     def show(self, event: dict[str, Any]) -> None:
@@ -54,9 +56,14 @@ class Progress:
             self._bar.close()
 
 
-def _bar() -> _Bar:
+def _bar(*, notebook: bool) -> _Bar:
+    if notebook:
+        try:
+            return _Cell()
+        except ImportError:
+            return _Line()
     try:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
     except ImportError:
         return _Line()
     return _Tqdm(tqdm)
@@ -74,6 +81,32 @@ class _Tqdm:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class _Cell:
+    """A bar in a notebook's cell: HTML that is replaced, needs no widget, and is gone at the end."""
+
+    def __init__(self) -> None:
+        shown: Any = import_module("IPython.display")
+        self._html = shown.HTML
+        self._last = 0.0
+        self._handle = shown.display(shown.HTML(""), display_id=True)
+
+    def show(self, what: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last < 0.1:
+            return
+        self._last = now
+        ends = f' value="{min(done, total)}" max="{total}"' if total else ""
+        words = f"{what}: {done}{f' of {total}' if total else ''}"
+        self._update(f'<progress style="width:20rem"{ends}></progress> {escape(words)}')
+
+    def close(self) -> None:
+        self._update("")
+
+    def _update(self, html: str) -> None:
+        if self._handle is not None:
+            self._handle.update(self._html(html))
 
 
 class _Line:

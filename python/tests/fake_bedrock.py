@@ -1,5 +1,4 @@
-"""Amazon Bedrock with IAM, STS and Rekognition over HTTP: jobs, models, throughput, roles and collections, kept as the
-services do."""
+"""Amazon Bedrock, IAM, STS and Rekognition over HTTP: jobs, models, roles, kept as the services do."""
 
 from __future__ import annotations
 
