@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from picchu import frames as _frames
     from picchu import pipeline as _pipeline
     from picchu import shots as _shots
-    from picchu import training as _training
+    from picchu import customize as _customize
 
 __all__ = ["dataset", "explanation", "film", "record", "shots", "standing", "storyboard"]
 
@@ -141,7 +141,7 @@ def explanation(shown: _pipeline.Explanation) -> str:
     return f"<div><p>{escape(shown.text.splitlines()[0])}</p>{_table(rows, numbers=3)}</div>"
 
 
-def standing(shown: _training.Standing) -> str:
+def standing(shown: _customize.Standing) -> str:
     """Where a job or a deployment stands, with the curve of its loss."""
     state = shown.problem or (shown.job.status if shown.job else shown.status) or "see picchu.aws.resources"
     rows = [(shown.kind.replace("_", " "), shown.id), ("state", state.replace("_", " "))]

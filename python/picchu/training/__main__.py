@@ -45,7 +45,9 @@ def _check(path: Path) -> int:
             devices.append({"kind": "cuda", "name": seen.name, "bytes": seen.total_memory})
         if torch.backends.mps.is_available():
             devices.append({"kind": "mps", "name": "Apple GPU", "bytes": 0})
-    write_whole(path, json.dumps({"python": sys.version.split()[0], "missing": missing, "devices": devices}) + "\n")
+    write_whole(
+        path, json.dumps({"python": sys.version.split()[0], "missing": missing, "devices": devices}) + "\n"
+    )
     return 0
 
 
@@ -101,7 +103,9 @@ def _draw(path: Path) -> int:
             for number in range(panel.count):
                 name = f"{place:03}-{number}.png"
                 artist.draw(panel, number).save(target / name)
-                drawn.append({"image": name, "panel": place, "prompt": panel.prompt, "seed": panel.seed + number})
+                drawn.append(
+                    {"image": name, "panel": place, "prompt": panel.prompt, "seed": panel.seed + number}
+                )
         write_whole(target / "drawn.json", json.dumps(drawn, ensure_ascii=False, indent=1) + "\n")
         return 0
     except Exception as e:

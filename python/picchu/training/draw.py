@@ -47,7 +47,9 @@ class Artist:
         self._drawing = drawing
         device = device_of(drawing.device)
         _, dtype = precision_of("auto", device)
-        self._family = open_family(locate(drawing.base_model, Path(drawing.cache or ".")), drawing.revision, dtype)
+        self._family = open_family(
+            locate(drawing.base_model, Path(drawing.cache or ".")), drawing.revision, dtype
+        )
         pipeline = self._family.pipeline
         if drawing.lora:
             self._load(Path(drawing.lora))
@@ -58,7 +60,9 @@ class Artist:
 
     def _load(self, lora: Path) -> None:
         pipeline = self._family.pipeline
-        folder, name = (lora.parent, lora.name) if lora.is_file() else (lora, "pytorch_lora_weights.safetensors")
+        folder, name = (
+            (lora.parent, lora.name) if lora.is_file() else (lora, "pytorch_lora_weights.safetensors")
+        )
         if not (folder / name).is_file():
             raise BadInputError(f"{folder / name}: there is no LoRA")
         try:
@@ -83,4 +87,6 @@ class Artist:
             steps=self._drawing.steps,
             guidance=self._drawing.guidance,
         )
-        return image if image.size == (panel.width, panel.height) else image.resize((panel.width, panel.height))
+        return (
+            image if image.size == (panel.width, panel.height) else image.resize((panel.width, panel.height))
+        )

@@ -31,7 +31,9 @@ class Encoded:
                 part(self._family, name).to(self._device).requires_grad_(False)
         with torch.no_grad():
             for caption in missing:
-                self._make(self._path("text", caption, tokens), lambda c=caption: self._family.encode_text(c, tokens))
+                self._make(
+                    self._path("text", caption, tokens), lambda c=caption: self._family.encode_text(c, tokens)
+                )
         self._tokens = tokens
         for name in self._family.text_parts:
             setattr(self._family.pipeline, name, None)
@@ -49,9 +51,7 @@ class Encoded:
         texts = [self.text("" if drop else p.caption) for p, drop in zip(chosen, dropped, strict=True)]
         batch = {name: torch.cat([t[name] for t in texts]) for name in texts[0]}
         batch["latents"] = torch.cat([self._latents(p) for p in chosen]).to(self._device)
-        geometry = [
-            (*p.scaled[::-1], p.corner[1], p.corner[0], *p.size[::-1]) for p in chosen
-        ]
+        geometry = [(*p.scaled[::-1], p.corner[1], p.corner[0], *p.size[::-1]) for p in chosen]
         batch["geometry"] = torch.tensor(geometry, device=self._device)
         return batch
 

@@ -35,7 +35,9 @@ def make(what: str) -> Any:
     makers = {"flux2-klein": _flux2, "sdxl": _sdxl}
     numbers = all(isinstance(sizes[k], int) and 0 <= sizes[k] <= 4096 for k in DEFAULTS if k != "family")
     if sizes.keys() != DEFAULTS.keys() or sizes["family"] not in makers or not numbers:
-        raise BadInputError(f"random:{what}: there are {', '.join(makers)}, or a file with {', '.join(DEFAULTS)}")
+        raise BadInputError(
+            f"random:{what}: there are {', '.join(makers)}, or a file with {', '.join(DEFAULTS)}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sizes["seed"])
         pipeline = makers[sizes["family"]](sizes)
@@ -110,7 +112,12 @@ def _flux2(sizes: dict[str, Any]) -> Any:
 
 
 def _sdxl(sizes: dict[str, Any]) -> Any:
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     letters = _letters()

@@ -221,7 +221,9 @@ def parse(kind: type[T], values: dict[str, Any], where: str) -> T:
     known = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise BadInputError(f"{where}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
+            raise BadInputError(
+                f"{where}: there is no setting {name!r}; there are {', '.join(sorted(known))}"
+            )
     return kind(**{name: _fit(name, value, known[name]) for name, value in values.items()})
 
 

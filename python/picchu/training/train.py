@@ -46,7 +46,11 @@ def rate(settings: Settings, step: int) -> float:
     """The learning rate of a step, counted from 0."""
     warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     left = max(0.0, (settings.steps - step) / max(1, settings.steps - settings.warmup_steps))
-    fall = {"constant": 1.0, "linear": min(1.0, left), "cosine": 0.5 - 0.5 * math.cos(math.pi * min(1.0, left))}
+    fall = {
+        "constant": 1.0,
+        "linear": min(1.0, left),
+        "cosine": 0.5 - 0.5 * math.cos(math.pi * min(1.0, left)),
+    }
     return settings.learning_rate * warm * fall[settings.schedule]
 
 
@@ -99,9 +103,7 @@ class _Run:
         trained = [p for p in self.denoiser.parameters() if p.requires_grad]
         for parameter in trained:
             parameter.data = parameter.data.float()
-        optimizer = torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.model, self.optimizer = accelerator.prepare(self.denoiser, optimizer)
         self.trained = trained
         self.step = 0
@@ -119,7 +121,11 @@ class _Run:
                 self._checkpoint()
                 return "stopped"
             loss = self._take_step()
-            seen += self.settings.batch_size * self.accelerator.num_processes * self.settings.gradient_accumulation
+            seen += (
+                self.settings.batch_size
+                * self.accelerator.num_processes
+                * self.settings.gradient_accumulation
+            )
             speed = seen / (time.monotonic() - begun)
             if self.accelerator.is_main_process:
                 self.folder.metric(
@@ -250,7 +256,9 @@ class _Run:
                     guidance=settings.guidance,
                 )
             image.save(target / f"{number:02}.png")
-        write_whole(target / "prompts.json", json.dumps(settings.sample_prompts, ensure_ascii=False, indent=1))
+        write_whole(
+            target / "prompts.json", json.dumps(settings.sample_prompts, ensure_ascii=False, indent=1)
+        )
 
     def _checkpoint(self) -> None:
         self.accelerator.wait_for_everyone()

@@ -34,7 +34,9 @@ def licence_of(base_model: str, given: str, place: str) -> str:
         return known
     card = Path(place) / "README.md"
     if card.is_file():
-        found = re.search(r"^licen[sc]e:\s*(\S+)\s*$", card.read_text("utf-8", "replace")[:20_000], re.MULTILINE)
+        found = re.search(
+            r"^licen[sc]e:\s*(\S+)\s*$", card.read_text("utf-8", "replace")[:20_000], re.MULTILINE
+        )
         if found:
             return found[1]
     return "unknown"
