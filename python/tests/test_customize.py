@@ -152,7 +152,7 @@ def test_what_no_ledger_knows_is_found_by_its_tag(bedrock: FakeBedrock, tmp_path
     picchu.aws.deploy(arn("custom-model", "mayu"), ledger=tmp_path / "lost")
     bedrock.collections |= {"my-film", "others"}
     assert picchu.aws.resources(tmp_path) == ()
-    with pytest.warns(RuntimeWarning, match="could not be asked.*DescribeProjects"):
+    with pytest.warns(RuntimeWarning, match="not everything could be asked.*DescribeProjects"):
         found = picchu.aws.resources(tmp_path, scan=True)
     assert [(r.kind, r.usd_per_hour) for r in found] == [
         ("provisioned_throughput", 60.5),
