@@ -12,17 +12,6 @@ from __future__ import annotations
 
 from picchu.batch import BatchJob, BatchProgress, batch
 from picchu.bedrock import NovaCaptioner, NovaEmbedder, TitanEmbedder
-from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate
-from picchu.rekognition import (
-    EnrolledReference,
-    Enrolment,
-    Rekognition,
-    Resource,
-    clean,
-    delete_collection,
-    enrol,
-    resources,
-)
 from picchu.customize import (
     CustomModel,
     Deployment,
@@ -36,6 +25,17 @@ from picchu.customize import (
     sweep,
     train,
     training_job,
+)
+from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate
+from picchu.rekognition import (
+    EnrolledReference,
+    Enrolment,
+    Rekognition,
+    Resource,
+    clean,
+    delete_collection,
+    enrol,
+    resources,
 )
 
 __all__ = [

@@ -14,12 +14,12 @@ from picchu import charts
 from picchu.exceptions import PicchuError
 
 if TYPE_CHECKING:
+    from picchu import customize as _customize
     from picchu import dataset as _dataset
     from picchu import drawing as _drawing
     from picchu import frames as _frames
     from picchu import pipeline as _pipeline
     from picchu import shots as _shots
-    from picchu import customize as _customize
 
 __all__ = ["dataset", "explanation", "film", "record", "shots", "standing", "storyboard"]
 
