@@ -70,7 +70,6 @@ pub use self::{
 #[cfg(feature = "sagemaker")]
 pub(in crate::aws) use self::{
     customize::is_role,
-    request::TAG,
     role::{Principal, account, check_role_of},
     role_policies::{is_account, place},
 };
