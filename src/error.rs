@@ -100,6 +100,8 @@ pub enum Stage {
     Deploy,
     /// Drawing images.
     Generate,
+    /// Judging what was drawn.
+    Evaluate,
 }
 
 impl Stage {
@@ -118,6 +120,7 @@ impl Stage {
             Self::Train => "train",
             Self::Deploy => "deploy",
             Self::Generate => "generate",
+            Self::Evaluate => "evaluate",
         }
     }
 }

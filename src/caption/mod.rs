@@ -18,7 +18,7 @@ pub use answer::Answer;
 pub use lint::{
     Counted, LengthReport, LintFinding, LintReport, LintRules, Linter, Look, NearIdentical, check,
 };
-pub(crate) use lint::{Item, report};
+pub(crate) use lint::{Item, mentioned, report};
 pub use measured::MeasuredCaptioner;
 pub use prompt::{CAPTION_TOOL, CaptionPrompt, Prompt, Tone};
 pub use vision::{Told, VisionCaptioner, VisionModel};

@@ -10,6 +10,8 @@ mod cast_service;
 mod clean;
 #[cfg(feature = "aws-train")]
 mod models;
+#[cfg(feature = "local-train")]
+mod local_training;
 mod onnx;
 mod openai;
 mod providers;
@@ -36,6 +38,8 @@ pub use self::clean::{Cleaner, Resource, Selection};
 pub use self::models::bedrock_models_in;
 #[cfg(feature = "sagemaker")]
 pub use self::sagemaker::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining};
+#[cfg(feature = "local-train")]
+pub use self::local_training::{LocalTraining, PreparedLocalTraining};
 #[cfg(feature = "aws-train")]
 pub use self::training::{PreparedTraining, Standing, Training, standings};
 pub use self::{

@@ -1,5 +1,6 @@
 //! Drawing images with a model.
 
+pub mod evaluate;
 mod storyboard;
 
 use async_trait::async_trait;

@@ -1,5 +1,6 @@
 //! Where datasets live: objects under keys, in a folder, in memory, or on a service.
 
+mod below;
 mod fs;
 mod key;
 mod lease;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+pub(crate) use self::below::Below;
 pub use self::{
     fs::{FsStore, write_file},
     key::{Key, escape, slug, unescape},

@@ -15,6 +15,8 @@ mod cloud_command;
 mod conformance;
 mod dataset;
 mod dedupe;
+#[cfg(feature = "video")]
+mod evaluate;
 #[cfg(feature = "aws")]
 mod fake_aws;
 #[cfg(feature = "aws-s3")]
@@ -25,6 +27,8 @@ mod kill;
 mod label_studio;
 #[cfg(feature = "aws-rekognition")]
 mod live_aws;
+#[cfg(all(feature = "local-train", feature = "video"))]
+mod lora;
 #[cfg(feature = "aws-s3")]
 mod moto;
 #[cfg(feature = "onnx")]

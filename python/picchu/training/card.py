@@ -35,7 +35,7 @@ def model_card(settings: Settings, *, licence: str, family: str, dataset: dict[s
         f"from diffusers import {family}",
         f"pipeline = {family}.from_pretrained({settings.base_model!r}, torch_dtype=torch.bfloat16).to('cuda')",
         "pipeline.load_lora_weights('.')",
-        f"pipeline({(settings.sample_prompts or ('…',))[0]!r}).images[0].save('drawn.png')",
+        f"pipeline(prompt={(settings.sample_prompts or ('…',))[0]!r}).images[0].save('drawn.png')",
         "```",
         "",
         "## Dataset",

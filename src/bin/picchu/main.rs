@@ -19,8 +19,9 @@ mod curate;
 #[cfg(feature = "aws-train")]
 mod deploy;
 mod doctor;
+mod evaluate;
 mod export;
-#[cfg(feature = "aws-train")]
+#[cfg(any(feature = "aws-train", feature = "local-train"))]
 mod generate;
 mod lint;
 mod output;
@@ -31,9 +32,11 @@ mod review;
 mod review_a2i;
 mod shots;
 mod show;
-#[cfg(feature = "aws-train")]
+#[cfg(any(feature = "aws-train", feature = "local-train"))]
 mod status;
-#[cfg(feature = "aws-train")]
+#[cfg(feature = "local-train")]
+mod stop;
+#[cfg(any(feature = "aws-train", feature = "local-train"))]
 mod train;
 mod validate;
 
@@ -81,18 +84,23 @@ enum Command {
     Stats(curate::Stats),
     /// Find out who is in a film, cut reference pictures, keep the cast where a service finds it.
     Cast(cast::CastCommand),
-    /// Fine-tune an image model of Amazon Bedrock on an exported dataset, if it can be trained.
-    #[cfg(feature = "aws-train")]
+    /// Train a model on a dataset: on this machine, or on Amazon Bedrock if the model can be trained there.
+    #[cfg(any(feature = "aws-train", feature = "local-train"))]
     Train(Box<train::Train>),
     /// Show how far training jobs and deployments are.
-    #[cfg(feature = "aws-train")]
+    #[cfg(any(feature = "aws-train", feature = "local-train"))]
     Status(status::Status),
+    /// Stop a training job of this machine; the same `train` goes on with it.
+    #[cfg(feature = "local-train")]
+    Stop(stop::Stop),
     /// Make a trained model callable; it bills by the hour until `clean`.
     #[cfg(feature = "aws-train")]
     Deploy(deploy::Deploy),
     /// Draw a storyboard, panel by panel.
-    #[cfg(feature = "aws-train")]
+    #[cfg(any(feature = "aws-train", feature = "local-train"))]
     Generate(generate::Generate),
+    /// Score whether the characters held: images of any generator, of a `LoRA` and its base model, of checkpoints.
+    Evaluate(Box<evaluate::Evaluate>),
     /// Show what was created in the cloud and what it costs, and remove it.
     #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
     Clean(clean::Clean),
@@ -145,16 +153,19 @@ fn main() -> ExitCode {
         Command::Cast(command) => (command.json(), run(command.run(&access))),
         #[cfg(feature = "aws-bedrock")]
         Command::Batch(command) => (command.json, run(command.run(&access))),
-        #[cfg(feature = "aws-train")]
+        #[cfg(any(feature = "aws-train", feature = "local-train"))]
         Command::Train(command) => (command.json, run(command.run(&access))),
-        #[cfg(feature = "aws-train")]
+        #[cfg(any(feature = "aws-train", feature = "local-train"))]
         Command::Status(command) => (command.json, run(command.run(&access))),
+        #[cfg(feature = "local-train")]
+        Command::Stop(command) => (command.json, run(command.run(&access))),
         #[cfg(feature = "aws-train")]
         Command::Deploy(command) => (command.json, run(command.run(&access))),
-        #[cfg(feature = "aws-train")]
+        #[cfg(any(feature = "aws-train", feature = "local-train"))]
         Command::Generate(command) => (command.json, run(command.run(&access))),
         #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
         Command::Clean(command) => (command.json, run(command.run(&access))),
+        Command::Evaluate(command) => (command.json, run(command.run(&access))),
         Command::Shots(command) => (command.json, run(command.run(&access))),
         Command::Doctor(command) => (command.json, run(command.run(&access))),
     };

@@ -3,18 +3,27 @@
 use std::path::PathBuf;
 
 use clap::Args;
+#[cfg(feature = "local-train")]
+use picchu::local::lora::LocalTrainer;
+#[cfg(feature = "aws-train")]
 use picchu::{
-    Error, Result,
-    config::{Access, Standing, standings},
-    train::{Ledger, loss_curve},
+    Error,
+    config::{Standing, standings},
+    train::Ledger,
     types::DeploymentStatus,
+};
+use picchu::{
+    Result,
+    config::Access,
+    train::loss_curve,
+    types::{JobProgress, StepLoss},
 };
 
 use crate::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// The folder with the `ledger.jsonl`.
+    /// The folder of a job of this machine, a folder of such, or the folder with the `ledger.jsonl`.
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// One JSON object a line on standard output.
@@ -24,34 +33,53 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
-        let found = standings(&Ledger::new(access.store(&self.dir)?), &access.aws).await?;
-        for standing in &found {
+        let mut found = 0;
+        #[cfg(feature = "local-train")]
+        for job in LocalTrainer::jobs_in(&self.dir) {
+            found += 1;
+            let (progress, losses) = (LocalTrainer::progress(&job)?, LocalTrainer::losses(&job)?);
             if self.json {
-                println!("{}", to_json(standing)?);
+                println!("{}", to_json(&serde_json::json!({"job": progress, "losses": losses}))?);
             } else {
-                println!("{} {}: {}", standing.entry.kind.as_str(), standing.entry.id, told(standing)?);
+                println!("{job}: {}", told(&progress, &losses, None));
             }
         }
-        if found.is_empty() && !self.json {
-            println!("Nothing that the ledger knows is left.");
+        #[cfg(feature = "aws-train")]
+        for standing in standings(&Ledger::new(access.store(&self.dir)?), &access.aws).await? {
+            found += 1;
+            if self.json {
+                println!("{}", to_json(&standing)?);
+            } else {
+                let words = told_by_service(&standing)?;
+                println!("{} {}: {words}", standing.entry.kind.as_str(), standing.entry.id);
+            }
+        }
+        #[cfg(not(feature = "aws-train"))]
+        let _ = access;
+        if found == 0 && !self.json {
+            println!("No job is there, and nothing that a ledger knows is left.");
         }
         Ok(())
     }
 }
 
-fn told(standing: &Standing) -> Result<String> {
+fn told(job: &JobProgress, losses: &[StepLoss], problem: Option<&str>) -> String {
+    let more = [loss_curve(losses), problem.unwrap_or_default().to_owned()];
+    let more = more.iter().filter(|words| !words.is_empty()).map(|words| format!("\n    {words}"));
+    format!("{job}{}", more.collect::<Vec<_>>().concat())
+}
+
+#[cfg(feature = "aws-train")]
+fn told_by_service(standing: &Standing) -> Result<String> {
     Ok(match standing {
-        Standing { job: Some(job), losses, problem, .. } => {
-            let more = [loss_curve(losses), problem.clone().unwrap_or_default()];
-            let more = more.iter().filter(|words| !words.is_empty()).map(|words| format!("\n    {words}"));
-            format!("{job}{}", more.collect::<Vec<_>>().concat())
-        }
+        Standing { job: Some(job), losses, problem, .. } => told(job, losses, problem.as_deref()),
         Standing { deployment: Some((status, arn)), .. } => format!("{} ({arn})", word(*status)?),
         Standing { problem: Some(problem), .. } => problem.clone(),
         _ => "see picchu clean".into(),
     })
 }
 
+#[cfg(feature = "aws-train")]
 fn word(status: DeploymentStatus) -> Result<String> {
     let value =
         serde_json::to_value(status).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;

@@ -37,6 +37,17 @@ use self::{
 use super::CAPTION_CHARS;
 use crate::types::{Cast, Fault, LintRule};
 
+/// Those of these names that stand in a text as whole words, in the order in which they are given. A name that is part of
+/// another that stands there does not count.
+pub(crate) fn mentioned<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let names = Names::new(known.iter().copied());
+    let text = names::clean(text);
+    let there = names.mentioned(&text);
+    let stands = |name: &&str| there.iter().any(|mention| mention.name == names::clean(name));
+    known.into_iter().filter(stands).map(str::to_owned).collect()
+}
+
 /// What is allowed. Built from the cast, where there is one: only then can leaked looks be seen.
 ///
 /// ```

@@ -108,6 +108,10 @@ impl JobFolder {
         &self.path
     }
 
+    pub(super) fn base_model(&self) -> &str {
+        &self.spec.base_model
+    }
+
     pub(super) fn settings(&self) -> PathBuf {
         self.path.join(SETTINGS)
     }

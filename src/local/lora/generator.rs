@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -9,9 +10,11 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::{
+    folder::JobFolder,
     python::{Python, write_whole},
     trainer::lora_of,
 };
@@ -19,15 +22,19 @@ use crate::{
     blocking,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     generate::Generator,
-    train::lora::BASE_MODEL,
+    train::lora::{BASE_MODEL, WEIGHTS},
     types::{GenerateRequest, Generated, ProviderInfo},
 };
+
+/// From a checkpoint's weights up to the folder of its job: file, checkpoint, checkpoints, job.
+const REACH: usize = 4;
 
 /// How to draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalGeneratorSettings {
-    /// The base model: a folder, an `s3://` address, an id of the hub, or `random:NAME`.
+    /// The base model: a folder, an `s3://` address, an id of the hub, or `random:NAME`. Empty for the one that the `LoRA`
+    /// was trained from, or for [`BASE_MODEL`] without one.
     pub base_model: String,
     /// Branch, tag or commit on the hub; empty for the newest.
     pub revision: String,
@@ -48,7 +55,7 @@ pub struct LocalGeneratorSettings {
 impl Default for LocalGeneratorSettings {
     fn default() -> Self {
         Self {
-            base_model: BASE_MODEL.into(),
+            base_model: String::new(),
             revision: String::new(),
             lora: String::new(),
             lora_scale: 1.0,
@@ -83,6 +90,8 @@ pub struct LocalGenerator {
 struct Inner {
     python: Python,
     settings: LocalGeneratorSettings,
+    /// A hash of the settings and of the LoRA's weights: what else makes another image than a request.
+    identity: String,
     process: Mutex<Option<Process>>,
 }
 
@@ -117,10 +126,35 @@ impl LocalGenerator {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where there is no such LoRA.
     pub fn new(python: Python, mut settings: LocalGeneratorSettings) -> Result<Self> {
+        let mut weights = Vec::new();
         if !settings.lora.is_empty() {
-            settings.lora = lora_of(&settings.lora).at(Stage::Generate)?.display().to_string();
+            let lora = lora_of(&settings.lora).at(Stage::Generate)?;
+            let file = if lora.is_file() { lora.clone() } else { lora.join(WEIGHTS) };
+            weights = std::fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
+            settings.lora = lora.display().to_string();
         }
-        Ok(Self { inner: Arc::new(Inner { python, settings, process: Mutex::new(None) }) })
+        if settings.base_model.is_empty() {
+            let trained_from = Path::new(&settings.lora)
+                .ancestors()
+                .take(REACH)
+                .find_map(|folder| JobFolder::open(&folder.display().to_string()).ok());
+            settings.base_model =
+                trained_from.map_or_else(|| BASE_MODEL.to_owned(), |job| job.base_model().to_owned());
+        }
+        Ok(Self::with(python, settings, &weights))
+    }
+
+    /// The same base model alone.
+    #[must_use]
+    pub fn without_lora(&self) -> Self {
+        let settings = LocalGeneratorSettings { lora: String::new(), ..self.inner.settings.clone() };
+        Self::with(self.inner.python.clone(), settings, &[])
+    }
+
+    fn with(python: Python, settings: LocalGeneratorSettings, weights: &[u8]) -> Self {
+        let hash = Sha256::new_with_prefix(json!(settings).to_string()).chain_update(weights);
+        let identity = crate::source::sha256_string(hash);
+        Self { inner: Arc::new(Inner { python, settings, identity, process: Mutex::new(None) }) }
     }
 }
 
@@ -230,7 +264,9 @@ impl Drop for Process {
 #[async_trait]
 impl Generator for LocalGenerator {
     fn info(&self) -> ProviderInfo {
-        ProviderInfo::new("local", self.inner.settings.base_model.clone())
+        let settings = &self.inner.settings;
+        let model = if settings.lora.is_empty() { &settings.base_model } else { &settings.lora };
+        ProviderInfo::new("local", model.clone()).settings(self.inner.identity.clone())
     }
 
     async fn generate(&self, request: &GenerateRequest) -> Result<Vec<Generated>> {

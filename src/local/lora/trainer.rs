@@ -126,6 +126,25 @@ impl LocalTrainer {
         .boxed()
     }
 
+    /// The jobs in a folder, or the folder itself where it is a job's; in the order of their names.
+    pub fn jobs_in(folder: &Path) -> Vec<String> {
+        let is_job = |path: &PathBuf| JobFolder::open(&path.display().to_string()).is_ok();
+        let below = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut jobs: Vec<PathBuf> = std::iter::once(folder.to_owned()).chain(below).filter(is_job).collect();
+        jobs.sort();
+        jobs.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    /// The folders of a job's checkpoints, the earliest first; each holds a `LoRA`.
+    pub fn checkpoints(job: &str) -> Vec<PathBuf> {
+        let folder = Path::new(job).join("checkpoints");
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<PathBuf> =
+            entries.filter(|path| path.join(crate::train::lora::WEIGHTS).is_file()).collect();
+        found.sort();
+        found
+    }
+
     /// The losses of a job so far.
     ///
     /// # Errors
