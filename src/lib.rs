@@ -22,6 +22,7 @@
 //! | `cli` | the program `picchu` | no |
 //! | `aws-bedrock` | embeddings and captions by models of Amazon Bedrock | no |
 //! | `aws-s3` | datasets and films on Amazon S3: `s3://bucket/prefix` wherever one is named | no |
+//! | `aws-sqs` | films taken from a queue by `picchu worker` | no |
 //! | `aws-train` | fine-tuning on Amazon Bedrock, serving and drawing with what was trained | no |
 //! | `aws-a2i` | review by the people of an Amazon A2I flow, for accounts that A2I still takes | no |
 //! | `http` | films at web addresses, captions by OpenAI-compatible servers | no |
@@ -52,6 +53,8 @@ pub mod store;
 pub mod testing;
 pub mod train;
 pub mod types;
+#[cfg(all(feature = "aws-s3", feature = "video"))]
+pub mod worker;
 
 pub use caption::Captioner;
 pub use cast::ReferencePicture;

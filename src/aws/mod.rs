@@ -17,11 +17,15 @@ mod s3;
 #[cfg(feature = "sagemaker")]
 pub mod sagemaker;
 mod services;
+#[cfg(feature = "aws-sqs")]
+mod sqs;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
 mod tagged;
 
 #[cfg(feature = "aws-s3")]
-pub use self::s3::{Encryption, S3Film, S3Place, S3Store};
+pub use self::s3::{Encryption, S3Film, S3Object, S3Place, S3Store};
+#[cfg(feature = "aws-sqs")]
+pub use self::sqs::{Message, Queue};
 #[cfg(any(feature = "aws-rekognition", feature = "aws-train"))]
 pub use self::tagged::Tagged;
 pub use self::{

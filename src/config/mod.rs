@@ -174,6 +174,14 @@ impl Config {
     /// # Errors
     /// For settings out of range, a missing film, a wrong cast, unreadable reference pictures; as services say.
     pub async fn pipeline(&self) -> Result<Pipeline> {
+        self.pipeline_of(self.access().film(&self.film)?).await
+    }
+
+    /// The same for a film that is open already; [`film`](Self::film) is not looked at.
+    ///
+    /// # Errors
+    /// As [`pipeline`](Self::pipeline).
+    pub async fn pipeline_of(&self, film: Arc<dyn FrameSource>) -> Result<Pipeline> {
         let mut sampling = self.sample.build(self.fps)?;
         sampling.lineage = self.lineage;
         sampling.limit = self.limit;
@@ -183,8 +191,7 @@ impl Config {
             None => CosineDeduper::default(),
         };
         self.crop.validate()?;
-        let access = self.access();
-        let (film, store) = (access.film(&self.film)?, access.store(&self.out)?);
+        let store = self.access().store(&self.out)?;
         let mut shared = self.shared()?.keep_answers_in(Arc::clone(&store));
         let embedder = shared.embedder(&self.embedder).await?;
         Ok(Pipeline::new(film)
@@ -197,6 +204,24 @@ impl Config {
             .caption(self.captioner.open(&shared).await?)
             .lint(LintRules::for_cast(&shared.cast))
             .store(store))
+    }
+
+    /// Takes the files that are named by relative paths from a folder: cast, prices, models.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        let models = match &mut self.detector {
+            DetectorChoice::Onnx(choice) => vec![Some(&mut choice.model), choice.description.as_mut()],
+            _ => Vec::new(),
+        };
+        let encoders = match &mut self.embedder {
+            EmbedderChoice::Onnx(choice) => vec![Some(&mut choice.model), choice.description.as_mut()],
+            _ => Vec::new(),
+        };
+        let named = models.into_iter().chain(encoders).flatten();
+        for path in named.chain([&mut self.cast]).chain(self.prices.as_mut()) {
+            *path = folder.join(&*path);
+        }
+        self
     }
 
     /// How the film and the dataset are reached.

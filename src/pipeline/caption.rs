@@ -14,7 +14,7 @@ use std::{
 
 use futures::{StreamExt, future::join, stream};
 
-use super::{Event, Job, collect::is_about_the_item};
+use super::{Event, Job, Stop, collect::is_about_the_item};
 use crate::{
     caption::Linter,
     dataset::decode_image,
@@ -110,7 +110,7 @@ impl Desk<'_> {
     async fn ask_all(&self, window: &[&Record], questions: Vec<Question>) -> Result<Vec<Pending>> {
         let answers: Vec<Option<Result<Pending>>> = stream::iter(questions)
             .map(|question| async move {
-                if self.stopped.load(Ordering::Relaxed) {
+                if self.stopped.load(Ordering::Relaxed) || self.job.stop.is_requested() {
                     return None;
                 }
                 let pending = self.ask(window[question.at], question).await;
@@ -123,8 +123,8 @@ impl Desk<'_> {
         let complete = answers.len();
         let answers: Vec<Pending> = answers.into_iter().flatten().collect::<Result<_>>()?;
         if answers.len() < complete {
-            // The other window has the error that ends the run.
-            return Err(Error::new(ErrorKind::Cancelled, "captioning was stopped").at(Stage::Caption));
+            // Where nobody asked for it, the other window has the error that ends the run.
+            return Err(Stop::error().at(Stage::Caption));
         }
         Ok(answers)
     }

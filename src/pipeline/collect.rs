@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::{
-    Event, Job,
+    Event, Job, Stop,
     journal::{Candidate, FailedFrame, Journal, Segment},
     settle::{Item, Looked, settled},
 };
@@ -77,6 +77,14 @@ pub(crate) async fn collect(
         Some(analysis) => sample_analysed(Arc::clone(&job.source), Arc::clone(analysis), &sampling),
         None => job.source.frames(&sampling),
     };
+    // In the place of the next frame, as any other error: batches before it are finished, frames that still wait for
+    // their neighbours are searched again by the next run.
+    let asked = job.stop.clone();
+    let frames = frames.scan(false, move |ended, frame| {
+        let request = !*ended && asked.is_requested();
+        let item = if request { Err(Stop::error()) } else { frame };
+        ready((!std::mem::replace(ended, *ended || request)).then_some(item))
+    });
     let stopped = Arc::new(AtomicBool::new(false));
     let ends = Arc::clone(&stopped);
     let frames = frames.take_while(move |_| ready(!ends.load(Ordering::Relaxed)));

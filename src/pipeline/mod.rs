@@ -16,12 +16,14 @@ mod journal;
 mod run;
 mod select;
 mod settle;
+mod stop;
 
 use std::{fmt, sync::Arc};
 
 pub use self::{
     event::{Event, Report},
     explain::{Explanation, StageExplanation, StageState},
+    stop::Stop,
 };
 use crate::{
     caption::{Captioner, LintRules},
@@ -69,6 +71,7 @@ pub struct Pipeline {
     store: Option<Arc<dyn Store>>,
     limits: Limits,
     meter: Option<Arc<Meter>>,
+    stop: Stop,
     observer: Observer,
 }
 
@@ -127,6 +130,7 @@ impl Pipeline {
             store: None,
             limits: Limits::default(),
             meter: None,
+            stop: Stop::default(),
             observer: Observer::default(),
         }
     }
@@ -204,6 +208,13 @@ impl Pipeline {
         self
     }
 
+    /// Lets the run be ended early, by a request that may come at any time.
+    #[must_use]
+    pub fn stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// Calls `observer` with everything that happens, in order. It must return quickly.
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
@@ -257,6 +268,7 @@ impl Pipeline {
             store: need(self.store, "store", "store")?,
             limits: self.limits,
             meter: self.meter,
+            stop: self.stop,
             observer: self.observer,
         })
     }
@@ -277,5 +289,6 @@ struct Job {
     store: Arc<dyn Store>,
     limits: Limits,
     meter: Option<Arc<Meter>>,
+    stop: Stop,
     observer: Observer,
 }

@@ -120,6 +120,7 @@ pub(super) fn taken(place: &str, who: &str) -> Error {
         ErrorKind::AlreadyExists,
         format!("{who} is at work on {place}; let it finish or stop it, or choose another place"),
     )
+    .with_retryable(true)
 }
 
 #[derive(Debug)]
@@ -296,7 +297,7 @@ async fn renew(store: &dyn Store, key: &Key, holder: &Holder) -> Result<bool> {
 }
 
 /// Tells holders apart, also on machines that are copies of one another.
-fn token() -> String {
+pub(crate) fn token() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:016x}", RandomState::new().hash_one((std::process::id(), Instant::now())))
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-pub(crate) use self::below::Below;
+pub(crate) use self::{below::Below, lease::token};
 pub use self::{
     fs::{FsStore, write_file},
     key::{Key, escape, slug, unescape},

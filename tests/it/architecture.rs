@@ -82,19 +82,20 @@ fn assert_absent(modules: &[&str], forbidden: &[&str]) {
 
 #[test]
 fn the_lowest_layer_knows_nobody_above() {
-    assert_absent(TYPES, &[STAGES, LEAVES, &["pipeline", "config", "testing"]].concat());
+    assert_absent(TYPES, &[STAGES, LEAVES, &["pipeline", "config", "worker", "testing"]].concat());
 }
 
 #[test]
 fn stages_know_neither_leaves_nor_the_pipeline() {
-    assert_absent(STAGES, &[LEAVES, &["pipeline", "config", "testing"]].concat());
+    assert_absent(STAGES, &[LEAVES, &["pipeline", "config", "worker", "testing"]].concat());
 }
 
 #[test]
 fn leaves_know_neither_each_other_nor_the_pipeline() {
-    assert_absent(&["aws"], &["local", "pipeline", "config", "testing"]);
-    assert_absent(&["local"], &["aws", "pipeline", "config", "testing"]);
-    assert_absent(&["pipeline"], &[LEAVES, &["config", "testing"]].concat());
+    assert_absent(&["aws"], &["local", "pipeline", "config", "worker", "testing"]);
+    assert_absent(&["local"], &["aws", "pipeline", "config", "worker", "testing"]);
+    assert_absent(&["pipeline"], &[LEAVES, &["config", "worker", "testing"]].concat());
+    assert_absent(&["config"], &["worker", "testing"]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ struct Service {
     log: Vec<(String, HeaderMap)>,
     next: u64,
     bytes_out: u64,
+    /// Objects that are deleted after so many more reads.
+    vanishing: BTreeMap<String, usize>,
 }
 
 /// A running service; it ends with the runtime.
@@ -78,9 +80,15 @@ impl FakeS3 {
         self.lock().objects.clone()
     }
 
-    #[cfg(all(feature = "http", feature = "video"))]
+    #[cfg(feature = "video")]
     pub(crate) fn put(&self, path: &str, body: impl Into<Bytes>) {
         self.lock().objects.insert(path.into(), body.into());
+    }
+
+    /// Lets somebody delete an object after so many more reads of it.
+    #[cfg(feature = "video")]
+    pub(crate) fn vanish(&self, path: &str, reads: usize) {
+        self.lock().vanishing.insert(path.into(), reads);
     }
 
     /// Uploads in parts that were neither completed nor aborted.
@@ -257,6 +265,14 @@ impl Service {
     }
 
     fn get(&mut self, asked: &Asked) -> Response {
+        if asked.operation == "GetObject"
+            && let Some(left) = self.vanishing.get_mut(&asked.path)
+        {
+            if *left == 0 {
+                self.objects.remove(&asked.path);
+            }
+            *left = left.saturating_sub(1);
+        }
         let Some(body) = self.objects.get(&asked.path).cloned() else { return refuse(404, "NoSuchKey") };
         let etag = tag(&body);
         let wanted = asked.headers.get("if-match").map(|value| value.to_str().unwrap().to_owned());

@@ -52,3 +52,5 @@ mod shots;
 mod train;
 #[cfg(feature = "video")]
 mod video;
+#[cfg(all(feature = "aws-s3", feature = "video"))]
+mod worker;

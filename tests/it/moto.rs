@@ -30,7 +30,7 @@ impl Moto {
                 .ok()
         });
         let Some(child) = child else {
-            println!("skipped: moto_server is not installed; pip install 'moto[s3,server]>=5.2.5'");
+            println!("skipped: moto_server is not installed; pip install 'moto[s3,sqs,server]>=5.2.5'");
             return None;
         };
         let moto = Self { child, address: format!("http://127.0.0.1:{port}") };
@@ -52,17 +52,53 @@ impl Moto {
     }
 
     pub(crate) async fn create_bucket(&self, bucket: &str) {
+        let answer = self.send("PUT", &format!("/{bucket}"), &[], b"").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Sends one request as it is.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> MotoAnswer {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let host = self.address.trim_start_matches("http://");
         let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+        let more =
+            headers.iter().fold(String::new(), |more, (name, value)| more + name + ": " + value + "\r\n");
         let request = format!(
-            "PUT /{bucket} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n{more}\r\n",
+            body.len()
         );
         stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let (first, head) = head.split_once("\r\n").unwrap();
+        MotoAnswer {
+            status: first.split(' ').nth(1).unwrap().parse().unwrap(),
+            headers: head
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .collect(),
+            body: body.to_owned(),
+        }
     }
+}
+
+/// What moto answered.
+#[derive(Debug)]
+pub(crate) struct MotoAnswer {
+    pub(crate) status: u16,
+    #[cfg_attr(not(feature = "aws-sqs"), allow(dead_code))]
+    pub(crate) headers: std::collections::BTreeMap<String, String>,
+    #[cfg_attr(not(feature = "aws-sqs"), allow(dead_code))]
+    pub(crate) body: String,
 }
 
 impl Drop for Moto {

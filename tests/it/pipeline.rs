@@ -12,7 +12,7 @@ use picchu::{
     CharacterDetector, Error, ErrorKind, FrameSource, Pipeline, Result, Sampling, Store,
     dataset::Dataset,
     dedupe::CosineDeduper,
-    pipeline::{Event, Limits},
+    pipeline::{Event, Limits, Stop},
     source::analyse,
     store::{Key, MemoryStore, PutMode},
     testing::{FakeCaptioner, FakeDetector, FakeEmbedder, FaultyStore, Join, Montage, Scene, SyntheticFilm},
@@ -263,6 +263,47 @@ async fn a_stopped_run_goes_on_where_it_was() {
     over(Arc::new(Counted(SyntheticFilm::new(14), Arc::clone(&taken))), &store).run().await.unwrap();
     let taken = taken.load(Ordering::SeqCst);
     assert!((1..14).contains(&taken), "{taken} frames were taken again");
+}
+
+/// At whatever event a run is asked to end, it keeps every frame that was searched but those that wait for their
+/// neighbours, and the next run ends in the same bytes.
+#[tokio::test]
+async fn a_run_that_is_asked_to_end_finishes_what_is_under_way() {
+    let whole = memory();
+    let events = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&events);
+    let limits = Limits { in_flight: 2, captions_in_flight: 2, ..Limits::default() };
+    let count = move |_: &Event| {
+        counting.fetch_add(1, Ordering::SeqCst);
+    };
+    job(40, &whole).limits(limits).on_event(count).run().await.unwrap();
+    let expected = content(&whole).await;
+    let (mut cancelled, mut kept) = (0, 0);
+    for nth in 0..events.load(Ordering::SeqCst) {
+        let (store, stop, seen) = (memory(), Stop::new(), AtomicUsize::new(0));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let asked = stop.clone();
+        let observe = move |_: &Event| {
+            if seen.fetch_add(1, Ordering::SeqCst) == nth {
+                asked.request();
+            }
+        };
+        let film = Arc::new(Counted(SyntheticFilm::new(40), Arc::clone(&taken)));
+        let ended = over(film, &store).limits(limits).stop(stop).on_event(observe).run().await;
+        let first = taken.load(Ordering::SeqCst);
+        if let Err(e) = ended {
+            assert_eq!(e.kind(), ErrorKind::Cancelled, "{e}");
+            cancelled += 1;
+        }
+        let film = Arc::new(Counted(SyntheticFilm::new(40), Arc::clone(&taken)));
+        over(film, &store).run().await.unwrap();
+        assert_eq!(content(&store).await, expected, "asked at event {nth}");
+        // Two frames wait for their neighbours, and one was taken when the request came.
+        let again = taken.load(Ordering::SeqCst) - 40;
+        assert!(again <= 3 + 1, "{again} of {first} frames were taken again after event {nth}");
+        kept += first - again.min(first);
+    }
+    assert!(cancelled > 4 && kept > 0, "{cancelled} runs were cancelled, {kept} frames kept");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{AwsContext, AwsSettings, Connection, broke_off, client, service_error};
+use super::{AwsContext, AwsSettings, Connection, RETRY, broke_off, client, service_error};
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
     source::{FetchOnce, Part, Pinned, Version},
@@ -15,8 +15,20 @@ use crate::{
 pub struct S3Film {
     bucket: String,
     key: String,
+    version_id: Option<String>,
     connection: Connection,
     pinned: Pinned,
+}
+
+/// What S3 says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Object {
+    /// Size in bytes, where it is told.
+    pub size_bytes: Option<u64>,
+    /// Entity tag, without the quotes around it.
+    pub etag: Option<String>,
+    /// Which version it is, in buckets that keep versions.
+    pub version_id: Option<String>,
 }
 
 impl fmt::Debug for S3Film {
@@ -51,7 +63,47 @@ impl S3Film {
                 .at(Stage::Sample));
         };
         let pinned = Pinned::new(key.rsplit('/').next().unwrap_or(key));
-        Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), connection, pinned })
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        Ok(Self { bucket, key, version_id: None, connection, pinned })
+    }
+
+    /// Reads this version of the film, whichever is the newest.
+    #[must_use]
+    pub fn version(mut self, id: impl Into<String>) -> Self {
+        self.version_id = Some(id.into());
+        self
+    }
+
+    /// Asks what is there.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where nothing is; as S3 says.
+    pub async fn head(&self) -> Result<S3Object> {
+        RETRY.run(|| self.head_once()).await.map_err(|e| e.at(Stage::Sample))
+    }
+
+    async fn head_once(&self) -> Result<S3Object> {
+        let request = self
+            .connection
+            .client()
+            .await?
+            .head_object()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .set_version_id(self.version_id.clone());
+        let head = request.send().await.map_err(|e| {
+            let error = service_error("s3 HeadObject", e);
+            if error.kind() != ErrorKind::NotFound {
+                return error;
+            }
+            Error::new(ErrorKind::NotFound, format!("s3://{}/{} does not exist", self.bucket, self.key))
+        })?;
+        Ok(S3Object {
+            size_bytes: head.content_length().and_then(|n| u64::try_from(n).ok()),
+            etag: head.e_tag().map(|tag| tag.trim_matches('"').to_owned()),
+            // Objects of before a bucket kept versions are all called "null".
+            version_id: head.version_id().filter(|id| *id != "null").map(str::to_owned),
+        })
     }
 }
 
@@ -62,18 +114,11 @@ impl FetchOnce for S3Film {
     }
 
     async fn look(&self) -> Result<Version> {
-        let request = self.connection.client().await?.head_object().bucket(&self.bucket).key(&self.key);
-        let head = request.send().await.map_err(|e| {
-            let error = service_error("s3 HeadObject", e);
-            if error.kind() != ErrorKind::NotFound {
-                return error;
-            }
-            Error::new(ErrorKind::NotFound, format!("s3://{}/{} does not exist", self.bucket, self.key))
-        })?;
-        let length = head.content_length().and_then(|n| u64::try_from(n).ok());
-        let length =
-            length.ok_or_else(|| self.pinned.fail(ErrorKind::Unsupported, "does not tell its length"))?;
-        Ok(Version { length, tag: head.e_tag().map(str::to_owned) })
+        let head = self.head_once().await?;
+        let length = head
+            .size_bytes
+            .ok_or_else(|| self.pinned.fail(ErrorKind::Unsupported, "does not tell its length"))?;
+        Ok(Version { length, tag: head.etag.map(|tag| format!("\"{tag}\"")) })
     }
 
     async fn fetch(&self, range: Range<u64>, version: &Version, part: &mut Part) -> Result<()> {
@@ -84,6 +129,7 @@ impl FetchOnce for S3Film {
             .get_object()
             .bucket(&self.bucket)
             .key(&self.key)
+            .set_version_id(self.version_id.clone())
             .range(format!("bytes={}-{}", range.start, range.end - 1))
             .set_if_match(version.tag.clone());
         let mut body = request.send().await.map_err(|e| service_error("s3 GetObject", e))?.body;

@@ -22,7 +22,10 @@ use futures::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-pub use self::{film::S3Film, place::S3Place};
+pub use self::{
+    film::{S3Film, S3Object},
+    place::S3Place,
+};
 use super::{AwsContext, AwsSettings, service_error};
 use crate::{
     error::{Error, ErrorKind, Result},

@@ -39,6 +39,8 @@ mod stop;
 #[cfg(any(feature = "aws-train", feature = "local-train"))]
 mod train;
 mod validate;
+#[cfg(all(feature = "aws-s3", feature = "video"))]
+mod worker;
 
 use std::process::ExitCode;
 
@@ -104,6 +106,9 @@ enum Command {
     /// Show what was created in the cloud and what it costs, and remove it.
     #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
     Clean(clean::Clean),
+    /// Make datasets of films that are uploaded to S3, as events, a queue or a list name them.
+    #[cfg(all(feature = "aws-s3", feature = "video"))]
+    Worker(Box<worker::WorkerCommand>),
     /// Show how a film is cut: shots, transitions, flashes, black bars, logos.
     Shots(shots::Shots),
     /// Say what is installed, what is missing, and how to get it.
@@ -166,6 +171,8 @@ fn main() -> ExitCode {
         #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
         Command::Clean(command) => (command.json, run(command.run(&access))),
         Command::Evaluate(command) => (command.json, run(command.run(&access))),
+        #[cfg(all(feature = "aws-s3", feature = "video"))]
+        Command::Worker(command) => (true, run(command.run(&access))),
         Command::Shots(command) => (command.json, run(command.run(&access))),
         Command::Doctor(command) => (command.json, run(command.run(&access))),
     };
