@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILM := examples/film/two_friends
-FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-train,aws-a2i,local-train,sagemaker,onnx,http
+FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-sqs,aws-train,aws-a2i,local-train,sagemaker,onnx,http
 
 .PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 
@@ -19,7 +19,7 @@ test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime ## Rust tests
 	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
 test-python: $(VENV)/ready $(VENV)/label-studio-sdk-2.1.2 ## The wheel, built and tested in its own environment
-	$(BIN)/pip install --quiet ".[test,trainers]"
+	$(BIN)/pip install --quiet ".[test,trainers,ray,deploy]"
 	$(BIN)/ruff check python examples
 	$(BIN)/ruff format --check python examples
 	$(BIN)/mypy --strict python/picchu python/tests/typing_check.py
@@ -32,7 +32,7 @@ $(VENV)/ready:
 
 # A service that others wrote, for the tests of datasets on S3. They say so where it is missing.
 $(VENV)/moto-5.2.5: $(VENV)/ready
-	-$(BIN)/pip install --quiet "moto[s3,server]>=5.2.5"
+	-$(BIN)/pip install --quiet "moto[s3,sqs,server]>=5.2.5"
 	touch $@
 
 # Label Studio's own checks, for the tests of review there: without the half of its needs that only other parts of it use
