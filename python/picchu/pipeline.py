@@ -250,6 +250,12 @@ class Plan(Stages):
     def _plan(self) -> Plan:
         return self
 
+    def for_film(self, film: Film | Place) -> Plan:
+        """The same for another film: a film, its path, or its address."""
+        from picchu.frames import Film
+
+        return replace(self, film=film if isinstance(film, Film) else Film(film))
+
     def _to_json(self, budget: float | None = None) -> str:
         if self.detector is None:
             raise ConfigError(

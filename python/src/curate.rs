@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use numpy::PyReadonlyArray1;
 use picchu::{
     CosineDeduper, Error, Keep, Result,
     config::{open_film, open_store},
@@ -13,12 +14,13 @@ use picchu::{
         },
         merge as merge_datasets,
     },
+    dedupe::{KnownPairs, Pair},
     store::lock,
 };
 use pyo3::{prelude::*, types::PyBytes};
 use serde::Serialize;
 
-use crate::runtime::wait;
+use crate::{errors::OrRaise as _, runtime::wait};
 
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
@@ -158,15 +160,20 @@ pub(crate) fn stats(py: Python<'_>, dataset: PathBuf) -> PyResult<(String, Strin
     })
 }
 
+/// Near-duplicates among the kept images of all datasets, in their order, that were found elsewhere.
+type NearPairs<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f64>);
+
 /// Merges datasets of several films, and gives the number of images that another film's cover.
 #[pyfunction]
-#[pyo3(signature = (datasets, out, min_similarity=None))]
+#[pyo3(signature = (datasets, out, min_similarity=None, pairs=None))]
 pub(crate) fn merge(
     py: Python<'_>,
     datasets: Vec<PathBuf>,
     out: PathBuf,
     min_similarity: Option<f64>,
+    pairs: Option<NearPairs<'_>>,
 ) -> PyResult<u64> {
+    let pairs = pairs.map(known).transpose().or_raise(py)?;
     wait(py, async {
         let mut opened = Vec::new();
         for dataset in &datasets {
@@ -176,6 +183,26 @@ pub(crate) fn merge(
             Some(min_similarity) => CosineDeduper::at(min_similarity)?,
             None => CosineDeduper::default(),
         };
-        Ok(merge_datasets(&opened, &deduper.keep(Keep::Best), &open_store(&out)?).await?.across_films)
+        let deduper = deduper.keep(Keep::Best);
+        let out = open_store(&out)?;
+        let merged = match pairs {
+            Some(pairs) => merge_datasets(&opened, &KnownPairs::new(deduper, pairs), &out).await?,
+            None => merge_datasets(&opened, &deduper, &out).await?,
+        };
+        Ok(merged.across_films)
     })
+}
+
+fn known((a, b, similarity): NearPairs<'_>) -> Result<Vec<Pair>> {
+    let (a, b, similarity) = (a.as_array(), b.as_array(), similarity.as_array());
+    if a.len() != b.len() || a.len() != similarity.len() {
+        return Err(Error::invalid("the pairs' rows and similarities differ in number"));
+    }
+    let row =
+        |row: &i64| u32::try_from(*row).map_err(|_| Error::invalid(format!("{row} is no number of a row")));
+    a.iter()
+        .zip(b)
+        .zip(similarity)
+        .map(|((a, b), &similarity)| Ok(Pair { a: row(a)?, b: row(b)?, similarity }))
+        .collect()
 }

@@ -109,7 +109,7 @@ impl Deduper for CosineDeduper {
 }
 
 /// Rows by falling quality; equal ones keep the film's order.
-fn best_first(quality: &[f32]) -> Vec<u32> {
+pub(super) fn best_first(quality: &[f32]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..quality.len() as u32).collect();
     order.sort_by(|&a, &b| quality[b as usize].total_cmp(&quality[a as usize]).then(a.cmp(&b)));
     order

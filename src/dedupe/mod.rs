@@ -34,6 +34,7 @@ mod error;
 mod fit;
 mod index;
 mod join;
+mod known_pairs;
 mod options;
 mod rows;
 mod select;
@@ -49,6 +50,7 @@ pub use self::{
     fit::{Fit, Verdict, fit_threshold},
     index::{Admission, Index},
     join::{Components, Join, Pair, components, join},
+    known_pairs::KnownPairs,
     options::Options,
     select::{Selection, select},
 };
