@@ -8,10 +8,10 @@ mod bedrock;
 mod cast_service;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 mod clean;
-#[cfg(feature = "aws-train")]
-mod models;
 #[cfg(feature = "local-train")]
 mod local_training;
+#[cfg(feature = "aws-train")]
+mod models;
 mod onnx;
 mod openai;
 mod providers;
@@ -34,12 +34,12 @@ pub use self::batch::{BatchPlace, BatchQuestions, open_batch};
 pub use self::cast_service::CastService;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 pub use self::clean::{Cleaner, Resource, Selection};
+#[cfg(feature = "local-train")]
+pub use self::local_training::{LocalTraining, PreparedLocalTraining};
 #[cfg(feature = "aws-train")]
 pub use self::models::bedrock_models_in;
 #[cfg(feature = "sagemaker")]
 pub use self::sagemaker::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining};
-#[cfg(feature = "local-train")]
-pub use self::local_training::{LocalTraining, PreparedLocalTraining};
 #[cfg(feature = "aws-train")]
 pub use self::training::{PreparedTraining, Standing, Training, standings};
 pub use self::{
