@@ -67,8 +67,10 @@ def films(film_path: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 
 @pytest.fixture(scope="module")
-def many(plan: picchu.Plan) -> picchu.Plan:
-    return plan.sample(fps=1)
+def many(film_path: Path, cast_path: Path) -> picchu.Plan:
+    """Quick for each film: it learns from few frames."""
+    detector = picchu.local.PaletteDetector(cast_path, learn_frames=6)
+    return picchu.film(film_path).sample(fps=0.5).detect(detector).dedupe(min_similarity=0.94).caption()
 
 
 @pytest.fixture(scope="module")
