@@ -15,10 +15,10 @@ demo: ## The main job on the project's own film
 
 test: test-rust test-python ## Every test, Rust and Python
 
-test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime ## Rust tests
-	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
+test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime $(VENV)/training ## Rust tests
+	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) PICCHU_PYTHON=$$(cat $(VENV)/training) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
-test-python: $(VENV)/ready $(VENV)/label-studio-sdk-2.1.2 ## The wheel, built and tested in its own environment
+test-python: $(VENV)/ready $(VENV)/training $(VENV)/label-studio-sdk-2.1.2 ## The wheel, built and tested in its own environment
 	$(BIN)/pip install --quiet ".[test,trainers,ray,deploy]"
 	$(BIN)/ruff check python examples
 	$(BIN)/ruff format --check python examples
@@ -46,6 +46,11 @@ $(VENV)/label-studio-sdk-2.1.2: $(VENV)/ready
 $(VENV)/onnxruntime: $(VENV)/ready
 	-$(BIN)/pip install --quiet "onnxruntime>=1.22"
 	$(BIN)/python -c 'from importlib.util import find_spec as f; p = f("onnxruntime"); print(p.origin[:-11] + "capi" if p else "")' > $@
+
+# The Python that the tests of training run with; empty where its packages cannot be had.
+$(VENV)/training: $(VENV)/ready
+	-$(BIN)/pip install --quiet -r python/picchu/training/requirements.txt
+	$(BIN)/python -c 'import sys; from importlib.util import find_spec as f; print(sys.executable if f("torch") and f("diffusers") else "")' > $@
 
 lint: ## Format and lints, warnings denied
 	cargo fmt --all --check

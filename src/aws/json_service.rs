@@ -1,5 +1,5 @@
 //! Services of which a few calls are needed, without their SDK crates: JSON over HTTP, signed, timed and tried again by
-//! the SDK's own runtime. `docs/decisions/0006-json-services.md` says why.
+//! the SDK's own runtime. `docs/decisions/0007-json-services.md` says why.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-"""``python -m picchu.training``: ``train SETTINGS.json``, ``draw REQUEST.json``, ``serve DRAWING.json``, ``check OUT.json``."""
+"""``python -m picchu.training``: ``train``, ``draw``, ``serve`` and ``check``, each with a JSON file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from .failures import BadInputError, describe
 from .folder import BusyError, RunFolder, write_whole
 from .settings import Drawing, Panel, Settings, read_object
-
 
 NEEDS = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "PIL", "numpy")
 
@@ -85,7 +84,7 @@ def _last_step(folder: RunFolder) -> int:
 
 
 def _draw(path: Path) -> int:
-    """Draws ``panels`` into the folder ``out``: ``000-0.png`` and so on, and ``drawn.json`` that lists them."""
+    """Draws ``panels`` into the folder ``out``: ``000-0.png`` and so on; ``drawn.json`` lists them."""
     try:
         values = read_object(path)
         panels = values.pop("panels", None)

@@ -21,7 +21,7 @@ def pixels_of(
     steps: int,
     guidance: float,
 ) -> Any:
-    """One image, by what a pipeline takes for a prompt. The same seed draws the same noise on every device."""
+    """One image, by what a pipeline takes for a prompt. A seed draws the same noise on every device."""
     import torch
 
     with torch.no_grad():

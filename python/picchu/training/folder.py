@@ -27,7 +27,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 class RunFolder:
-    """The output folder of a run. Only the first of several processes writes, and it holds the file ``lock``."""
+    """The output folder of a run. Only the first of several processes writes; it holds ``lock``."""
 
     def __init__(self, path: str) -> None:
         """Makes the folder and takes its lock, which falls with the process, however that ends.

@@ -1,4 +1,4 @@
-"""The dataset as the trainer reads it: pictures with captions, in groups of one size, in an order that a step tells."""
+"""The dataset as the trainer reads it: pictures with captions, by size, in an order that a step tells."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Pictures:
             buckets: Whether proportions are kept, near enough.
 
         Raises:
-            BadInputError: For a line that is not understood or an image that cannot be read, by its number or name.
+            BadInputError: For a line that is not understood or an image that cannot be read; says which.
         """
         root = Path(folder)
         lines = _lines(root / "metadata.jsonl")
@@ -143,7 +143,7 @@ def bucket(width: int, height: int, resolution: int, multiple: int) -> tuple[int
 
 
 class Plan:
-    """Which pictures each batch sees. A batch is of one size; a look at the whole set is a shuffle of all batches."""
+    """Which pictures each batch sees. A batch is of one size; each look at the set shuffles the batches."""
 
     def __init__(self, sizes: list[tuple[int, int]], batch: int, seed: int) -> None:
         """Takes the size of each picture, pictures of a batch, and the seed."""
@@ -155,7 +155,7 @@ class Plan:
         self._epoch: tuple[int, list[list[int]]] = (-1, [])
 
     def of(self, number: int) -> list[int]:
-        """The pictures of a batch, counted from the first of the run. The same number gives the same pictures."""
+        """The pictures of a batch, counted from the first of the run. Equal numbers give equal pictures."""
         epoch, place = divmod(number, self.batches)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._shuffled(epoch))

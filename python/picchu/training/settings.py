@@ -23,7 +23,7 @@ class Settings:
     """One training run.
 
     Attributes:
-        dataset: Folder with ``metadata.jsonl`` (``file_name``, ``text``) and its images: an export for ``diffusers``.
+        dataset: Folder with ``metadata.jsonl`` (``file_name``, ``text``) and images: a ``diffusers`` export.
         output: Folder for the result: the LoRA, its card, ``status.json``, ``metrics.jsonl``, ``samples/``.
         checkpoints: Folder for checkpoints; a run goes on from the newest that is whole.
         base_model: Weights to start from: a folder, ``s3://bucket/prefix``, an id of the Hugging Face hub, or
@@ -76,8 +76,9 @@ class Settings:
     # What does not change the numbers that come out; a run may go on with others.
     _FREE = frozenset(
         {
-            "output", "checkpoints", "dataset", "licence", "name", "lineage", "checkpoint_every", "keep_checkpoints",
-            "validate_every", "sample_every", "sample_prompts", "sample_steps", "guidance", "device",
+            "output", "checkpoints", "dataset", "licence", "name", "lineage", "checkpoint_every",
+            "keep_checkpoints", "validate_every", "sample_every", "sample_prompts", "sample_steps", "guidance",
+            "device",
             "gradient_checkpointing", "cache_latents",
         }
     )  # fmt: skip

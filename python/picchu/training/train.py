@@ -170,7 +170,7 @@ class _Run:
         return total / settings.gradient_accumulation
 
     def _batch(self, number: int) -> tuple[list[Picture], list[bool], list[Any], Any]:
-        """This process's share of a batch: all chance in it comes from the batch's number and the place in it."""
+        """This process's share of a batch: all chance comes from the batch's number and the place in it."""
         import torch
 
         size = self.settings.batch_size
