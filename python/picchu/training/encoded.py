@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,8 @@ class Encoded:
                 part(self._family, name).to(self._device).requires_grad_(False)
         with torch.no_grad():
             for caption in missing:
-                self._make(
-                    self._path("text", caption, tokens), lambda c=caption: self._family.encode_text(c, tokens)
-                )
+                states = self._family.encode_text(caption, tokens)
+                self._keep(self._path("text", caption, tokens), states)
         self._tokens = tokens
         for name in self._family.text_parts:
             setattr(self._family.pipeline, name, None)
@@ -74,7 +72,7 @@ class Encoded:
         content = hashlib.sha256(picture.path.read_bytes()).hexdigest()
         path = self._path("latents", content, picture.size, picture.scaled)
         if not path.exists():
-            self._make(path, encode)
+            self._keep(path, encode())
         from safetensors.torch import load_file
 
         return load_file(path, device=str(self._device))["latents"]
@@ -83,11 +81,11 @@ class Encoded:
         key = hashlib.sha256(repr((self._base, *what)).encode()).hexdigest()[:32]
         return self._folder / f"{what[0]}-{key}.safetensors"
 
-    def _make(self, path: Path, encode: Callable[[], Tensors]) -> None:
+    def _keep(self, path: Path, tensors: Tensors) -> None:
         from safetensors.torch import save_file
 
         beside = path.with_suffix(".new")
-        save_file({k: v.detach().cpu().contiguous() for k, v in encode().items()}, beside)
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside)
         beside.replace(path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from .failures import BadInputError
 
 # What a file may set, with the values that NAME alone stands for.
-DEFAULTS = {"family": "flux2-klein", "heads": 2, "layers": 2, "latent_channels": 4, "seed": 0}
+DEFAULTS: dict[str, Any] = {"family": "flux2-klein", "heads": 2, "layers": 2, "latent_channels": 4, "seed": 0}
 
 
 def make(what: str) -> Any:

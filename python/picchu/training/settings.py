@@ -77,9 +77,8 @@ class Settings:
     _FREE = frozenset(
         {
             "output", "checkpoints", "dataset", "licence", "name", "lineage", "checkpoint_every",
-            "keep_checkpoints", "validate_every", "sample_every", "sample_prompts", "sample_steps", "guidance",
-            "device",
-            "gradient_checkpointing", "cache_latents",
+            "keep_checkpoints", "validate_every", "sample_every", "sample_prompts", "sample_steps",
+            "guidance", "device", "gradient_checkpointing", "cache_latents",
         }
     )  # fmt: skip
 

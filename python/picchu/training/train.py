@@ -148,12 +148,14 @@ class _Run:
             group["lr"] = rate(settings, self.step)
         total = 0.0
         for part in range(settings.gradient_accumulation):
-            chosen, dropped, noise, level = self._batch(self.step * settings.gradient_accumulation + part)
+            chosen, dropped, generators, level = self._batch(
+                self.step * settings.gradient_accumulation + part
+            )
             batch = self.encoded.batch(chosen, dropped)
             latents = batch["latents"]
             with self.accelerator.accumulate(model), self.accelerator.autocast():
                 noise = torch.stack(
-                    [torch.randn(latents.shape[1:], generator=generator) for generator in noise]
+                    [torch.randn(latents.shape[1:], generator=generator) for generator in generators]
                 ).to(latents)
                 loss = self.family.loss(model, batch, noise, level.to(self.device)).mean()
                 self.accelerator.backward(loss)

@@ -1,6 +1,7 @@
 //! What generated images are compared with: the dataset's crops of each character, and the scale that they give.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -82,17 +83,16 @@ impl Gallery {
         }
         let known = dataset.header().settings.embedder.model == embedder.info().model;
         let of_dataset = records.iter().map(|r| r.embedding.as_ref().map(|e| e.row as usize));
-        let rows = match of_dataset.collect::<Option<Vec<_>>>().filter(|_| known) {
-            Some(rows) => dataset.embeddings().await?.pick(&rows),
-            None => {
-                let mut crops = Vec::new();
-                for record in &records {
-                    let image = Arc::new(dataset.image(record).await?);
-                    let rect = PixelRect::new(0, 0, image.width(), image.height());
-                    crops.push(Crop { rect, scale: 1.0, image });
-                }
-                embed(embedder, &crops).await?
+        let rows = if let Some(rows) = of_dataset.collect::<Option<Vec<_>>>().filter(|_| known) {
+            dataset.embeddings().await?.pick(&rows)
+        } else {
+            let mut crops = Vec::new();
+            for record in &records {
+                let image = Arc::new(dataset.image(record).await?);
+                let rect = PixelRect::new(0, 0, image.width(), image.height());
+                crops.push(Crop { rect, scale: 1.0, image });
             }
+            embed(embedder, &crops).await?
         };
         let characters: BTreeSet<String> =
             images.iter().filter(|i| i.compared).map(|i| i.character.clone()).collect();
@@ -203,7 +203,11 @@ impl Gallery {
                         .collect()
                 };
                 let (own, other) = (of(true), of(false));
-                let more = |a: f64, b: f64| if a > b { 1.0 } else { f64::from(u8::from(a == b)) * 0.5 };
+                let more = |a: f64, b: f64| match a.total_cmp(&b) {
+                    Ordering::Greater => 1.0,
+                    Ordering::Equal => 0.5,
+                    Ordering::Less => 0.0,
+                };
                 let pairs = own.iter().flat_map(|&a| other.iter().map(move |&b| more(a, b)));
                 let tells = mean(&pairs.collect::<Vec<_>>()).unwrap_or(0.5);
                 let (floor, ceiling) = (mean(&other).unwrap_or(0.0), mean(&own).unwrap_or(1.0));
