@@ -92,6 +92,8 @@ class FakeBedrock:
                 return 200, {"Tags": {"created-by": "picchu"} if body["ResourceArn"] == "my-film" else {}}
             case "DescribeProjects":
                 return 400, {"__type": "AccessDeniedException", "message": "not allowed"}
+            case "ListEndpoints" | "ListEndpointConfigs" | "ListModels" | "ListTrainingJobs":
+                return 200, {}
         return 400, ABSENT[1]
 
     def identity(self, form: Mapping[str, str]) -> Answer:

@@ -512,7 +512,7 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
     succeeds(&aws, &["clean", folder, "--yes"]).await;
     assert!(held.lock().unwrap().is_empty(), "{held:?}");
     assert!(succeeds(&aws, &["clean", other, "--scan"]).await.contains("Nothing"));
-    assert!(succeeds(&aws, &["status", folder]).await.contains("Nothing"));
+    assert!(succeeds(&aws, &["status", folder]).await.contains("Nothing is at work"));
 }
 
 #[cfg(feature = "aws-train")]

@@ -57,7 +57,7 @@ impl Status {
         #[cfg(not(feature = "aws-train"))]
         let _ = access;
         if found == 0 && !self.json {
-            println!("No job is there, and nothing that a ledger knows is left.");
+            println!("Nothing is at work here, and nothing that the ledger knows is left.");
         }
         Ok(())
     }
