@@ -85,7 +85,9 @@ impl Evaluate {
         #[cfg(feature = "local-train")]
         if self.local.draws() {
             let board = evaluator.board(&self.prompts()?);
-            for (name, generator) in self.local.contestants(!self.no_base, self.checkpoints)? {
+            for (name, generator) in
+                self.local.contestants(self.checkpoints)?.into_iter().skip(usize::from(self.no_base))
+            {
                 if !self.json {
                     println!("{name}: drawing {} images", board.panels.len());
                 }

@@ -95,19 +95,14 @@ impl LocalDrawing {
     }
 
     /// Those who are to be compared: the base model, the checkpoints in their order, the finished `LoRA`.
-    pub(crate) fn contestants(&self, base: bool, checkpoints: bool) -> Result<Vec<(String, LocalGenerator)>> {
-        let mut found = Vec::new();
+    pub(crate) fn contestants(&self, checkpoints: bool) -> Result<Vec<(String, LocalGenerator)>> {
         let tuned = self.lora.as_ref().map(|_| self.generator()).transpose()?;
-        if base {
-            // The one that the LoRA was trained from.
-            found.push((
-                "base".to_owned(),
-                match &tuned {
-                    Some(tuned) => tuned.without_lora(),
-                    None => self.generator()?,
-                },
-            ));
-        }
+        // The one that the LoRA was trained from.
+        let base = match &tuned {
+            Some(tuned) => tuned.without_lora(),
+            None => self.generator()?,
+        };
+        let mut found = vec![("base".to_owned(), base)];
         if let Some(job) = self.lora.as_deref().filter(|_| checkpoints) {
             for path in LocalTrainer::checkpoints(job) {
                 let name = path.file_name().unwrap_or_default().display().to_string();
