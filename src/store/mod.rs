@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-pub(crate) use self::{below::Below, lease::token};
+pub(crate) use self::below::Below;
+#[cfg(all(feature = "aws-s3", feature = "video"))]
+pub(crate) use self::lease::token;
 pub use self::{
     fs::{FsStore, write_file},
     key::{Key, escape, slug, unescape},
