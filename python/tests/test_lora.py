@@ -20,6 +20,8 @@ from picchu.training.pictures import Plan, bucket
 from picchu.training.settings import Settings
 from picchu.training.train import rate
 
+# What torch and diffusers warn of is theirs to mend.
+pytestmark = pytest.mark.filterwarnings("default")
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("diffusers") is None or importlib.util.find_spec("peft") is None,
     reason="the extra `train` is not installed",
@@ -227,7 +229,7 @@ def test_the_other_family_trains_too_and_is_drawn_with(export: Path, tmp_path: P
         ({"ranks": 8}, "there is no setting 'ranks'"),
         ({"schedule": "step"}, "schedule is 'step'; there are constant, linear, cosine"),
         ({"sample_prompts": "Nilo"}, "sample_prompts is not a list of texts"),
-        ({"dataset": ""}, "dataset is missing"),
+        ({"output": ""}, "output is missing"),
     ],
 )
 def test_settings_are_refused_in_words(more: dict[str, Any], says: str, tmp_path: Path) -> None:
