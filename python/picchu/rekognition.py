@@ -268,7 +268,8 @@ def _resources(
     place: str | os.PathLike[str], *, remove: bool, scan: bool, hourly: bool, older_than: timedelta | None
 ) -> tuple[Resource, ...]:
     age = None if older_than is None else older_than.total_seconds()
-    found, unread = json.loads(_picchu.resources(os.fspath(place), remove, scan, hourly, age))
+    which = json.dumps({"scan": scan, "hourly": hourly, "older_than": age})
+    found, unread = json.loads(_picchu.resources(os.fspath(place), remove, which))
     for why in unread:
         warnings.warn(f"not everything could be asked: {why}", RuntimeWarning, stacklevel=3)
     return tuple(

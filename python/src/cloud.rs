@@ -11,9 +11,9 @@ use picchu::{
     train::Ledger,
 };
 use pyo3::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::runtime::wait;
+use crate::{runtime::wait, training::read};
 
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("cannot write JSON: {e}")))
@@ -78,19 +78,21 @@ pub(crate) fn delete_collection(py: Python<'_>, collection: &str, ledger: Option
     })
 }
 
+/// Which resources are meant, as Python says it.
+#[derive(Deserialize)]
+struct Which {
+    scan: bool,
+    hourly: bool,
+    /// In seconds.
+    older_than: Option<f64>,
+}
+
 /// What a ledger has open, and with `scan` what carries picchu's tag; with `remove`, what was removed. As JSON, with what
 /// could not be asked.
 #[pyfunction]
-#[pyo3(signature = (place, remove, scan, hourly, older_than=None))]
-pub(crate) fn resources(
-    py: Python<'_>,
-    place: PathBuf,
-    remove: bool,
-    scan: bool,
-    hourly: bool,
-    older_than: Option<f64>,
-) -> PyResult<String> {
+pub(crate) fn resources(py: Python<'_>, place: PathBuf, remove: bool, which: &str) -> PyResult<String> {
     wait(py, async {
+        let Which { scan, hourly, older_than } = read("the choice of resources", which)?;
         let cleaner = Cleaner::new(Ledger::new(open_store(&place)?), AwsSettings::default());
         let older_than = older_than.map(Duration::try_from_secs_f64).transpose();
         let older_than = older_than.map_err(|e| Error::invalid(format!("older_than: {e}")))?;

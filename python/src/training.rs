@@ -26,7 +26,7 @@ use serde::Deserialize;
 
 use crate::{cloud::json, runtime::wait};
 
-fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::invalid(format!("{what} is not understood: {e}")))
 }
 
