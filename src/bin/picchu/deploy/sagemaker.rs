@@ -2,7 +2,7 @@
 
 use clap::Args;
 use picchu::{
-    Deployer, Result,
+    Deployer, Error, Result,
     config::{Access, SageMakerServingPlan, price_table},
     train::{Ledger, stands_in_the_way},
 };
@@ -53,6 +53,12 @@ pub(super) struct Arguments {
 
 impl Deploy {
     pub(super) async fn on_sagemaker(self, access: &Access) -> Result<()> {
+        if self.update.is_some() {
+            return Err(Error::invalid(
+                "--update is for deployments on Bedrock; on SageMaker deploy the model under another --name, and end the \
+                 first with picchu clean",
+            ));
+        }
         let own = &self.sagemaker;
         let plan = SageMakerServingPlan {
             model: self.model.clone(),
