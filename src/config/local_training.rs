@@ -74,10 +74,7 @@ impl LocalTraining {
         let manifest = export.join("metadata.jsonl");
         let manifest = std::fs::read(&manifest).map_err(|e| Error::io("read", &manifest, e))?;
         let pictures = manifest.split(|&b| b == b'\n').filter(|line| !line.is_empty()).count();
-        let suggestion = lora::LoraSettings::suggest(pictures);
-        let reason = (!self.hyperparameters.contains_key("steps")).then_some(suggestion.reason);
-        let mut hyperparameters = suggestion.values;
-        hyperparameters.extend(self.hyperparameters.clone());
+        let (hyperparameters, reason) = lora::LoraSettings::suggested(pictures, &self.hyperparameters);
         let mut spec = TrainingSpec {
             name: self.name.clone(),
             base_model: self.base_model.clone(),

@@ -185,10 +185,7 @@ impl SageMakerTraining {
         };
         // What is wrong with the list is told by the check.
         let pictures = export::image_folder_lines(&metadata).map_or(0, |lines| lines.len());
-        let suggestion = lora::LoraSettings::suggest(pictures);
-        let reason = (!self.hyperparameters.contains_key("steps")).then_some(suggestion.reason);
-        let mut hyperparameters = suggestion.values;
-        hyperparameters.extend(self.hyperparameters.clone());
+        let (hyperparameters, reason) = lora::LoraSettings::suggested(pictures, &self.hyperparameters);
         let mut spec = TrainingSpec {
             name: self.name.clone(),
             base_model: self.base_model.clone(),

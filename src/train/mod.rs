@@ -6,9 +6,13 @@ mod ledger;
 pub mod lora;
 mod reviewed;
 mod token;
+#[cfg(any(feature = "aws-train", feature = "local-train"))]
+mod watch;
 
 use async_trait::async_trait;
 
+#[cfg(any(feature = "aws-train", feature = "local-train"))]
+pub(crate) use self::watch::watch;
 pub use self::{
     curve::loss_curve,
     ledger::{Entry, Happened, LEDGER, Ledger, ResourceKind},

@@ -29,7 +29,7 @@ use crate::{
     dataset::export::{MARK, nova},
     error::{AtStage, ErrorKind, Result, Stage},
     store::{Key, Store, get_opt},
-    train::{Entry, Happened, Ledger, ResourceKind, Trainer, check_reviewed, stands_in_the_way},
+    train::{Entry, Happened, Ledger, ResourceKind, Trainer, check_reviewed, stands_in_the_way, watch},
     types::{
         CustomModel, DatasetRules, Finding, JobProgress, JobStatus, PriceTable, ProviderInfo, TrainingJob,
         TrainingSpec, Unit,
@@ -133,19 +133,10 @@ impl BedrockTrainer {
     /// The stream's items are errors where Bedrock did not answer; it goes on after those that may pass.
     pub fn watch(&self, job: &str, poll: Duration) -> BoxStream<'static, Result<JobProgress>> {
         let (client, job) = (self.client.clone(), job.to_owned());
-        stream::unfold(Some(Duration::ZERO), move |wait| {
+        watch(poll, move || {
             let (client, job) = (client.clone(), job.clone());
-            async move {
-                tokio::time::sleep(wait?).await;
-                let seen = get_progress(&client, &job).await;
-                let ends = match &seen {
-                    Ok(progress) => progress.job.status.is_final(),
-                    Err(e) => !e.is_retryable(),
-                };
-                Some((seen, (!ends).then_some(poll)))
-            }
+            async move { get_progress(&client, &job).await }
         })
-        .boxed()
     }
 
     /// What stands against training a model; `None` where it may be trained. Asks nothing else, and costs nothing.

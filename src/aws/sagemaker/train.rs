@@ -7,10 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{
-    StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
+use futures::{TryStreamExt, stream::BoxStream};
 use serde_json::{Value, json};
 
 use super::{
@@ -30,6 +27,7 @@ use crate::{
     store::{Key, PutMode, Store, get_opt},
     train::{
         Entry, Happened, Ledger, ResourceKind, Trainer, check_reviewed, lora::licence_of, stands_in_the_way,
+        watch,
     },
     types::{
         CustomModel, DatasetRules, Finding, JobProgress, JobStatus, PriceTable, ProviderInfo, TrainingJob,
@@ -131,19 +129,10 @@ impl SageMakerTrainer {
     /// The stream's items are errors where SageMaker did not answer; it goes on after those that may pass.
     pub fn watch(&self, job: &str, poll: Duration) -> BoxStream<'static, Result<JobProgress>> {
         let (context, job) = (self.context.clone(), job.to_owned());
-        stream::unfold(Some(Duration::ZERO), move |wait| {
+        watch(poll, move || {
             let (context, job) = (context.clone(), job.clone());
-            async move {
-                tokio::time::sleep(wait?).await;
-                let seen = job_progress(&context, &job).await;
-                let ends = match &seen {
-                    Ok(progress) => progress.job.status.is_final(),
-                    Err(e) => !e.is_retryable(),
-                };
-                Some((seen, (!ends).then_some(poll)))
-            }
+            async move { job_progress(&context, &job).await }
         })
-        .boxed()
     }
 
     /// Copies everything that a job made into a store: the LoRA, its card, samples, panels. What is there is replaced.

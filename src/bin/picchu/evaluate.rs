@@ -6,10 +6,7 @@ use clap::Args;
 use picchu::{
     Dataset, Result,
     config::{Access, Config},
-    generate::{
-        Storyboard,
-        evaluate::{Evaluator, Options, images_in},
-    },
+    generate::evaluate::{Evaluator, Options, images_in},
 };
 
 use crate::{output::to_json, providers::ProviderArgs};
@@ -28,6 +25,7 @@ pub(crate) struct Evaluate {
     /// character; may come again.
     #[arg(long, value_name = "NAME=FOLDER", value_parser = named)]
     images: Vec<(String, PathBuf)>,
+    #[cfg(feature = "local-train")]
     /// Prompts of one's own that are drawn too, a TOML file: `[[panels]]` with `prompt`.
     #[arg(long, value_name = "FILE")]
     panels: Option<PathBuf>,
@@ -121,6 +119,6 @@ impl Evaluate {
         let Some(path) = &self.panels else { return Ok(Vec::new()) };
         let text =
             std::fs::read_to_string(path).map_err(|e| picchu::Error::io("read the panels", path, e))?;
-        Ok(Storyboard::from_toml(&text)?.panels)
+        Ok(picchu::generate::Storyboard::from_toml(&text)?.panels)
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use image::RgbImage;
 use ndarray::{ArrayView1, ArrayView2, Axis};
 
 use super::Copy;
@@ -88,9 +89,7 @@ impl Gallery {
         } else {
             let mut crops = Vec::new();
             for record in &records {
-                let image = Arc::new(dataset.image(record).await?);
-                let rect = PixelRect::new(0, 0, image.width(), image.height());
-                crops.push(Crop { rect, scale: 1.0, image });
+                crops.push(whole(Arc::new(dataset.image(record).await?)));
             }
             embed(embedder, &crops).await?
         };
@@ -226,6 +225,11 @@ const TELLING: f64 = 0.8;
 
 fn dot(rows: ArrayView2<'_, f32>, n: usize, row: ArrayView1<'_, f32>) -> f64 {
     rows.row(n).iter().zip(row).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// A whole picture as a crop.
+pub(super) fn whole(image: Arc<RgbImage>) -> Crop {
+    Crop { rect: PixelRect::new(0, 0, image.width(), image.height()), scale: 1.0, image }
 }
 
 /// Embeds crops in batches that the embedder takes.

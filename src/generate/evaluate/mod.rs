@@ -47,7 +47,7 @@ use crate::{
     error::{AtStage, Error, Result, Stage},
     source::FrameSource,
     store::{Below, Key, PutMode, Store},
-    types::{Crop, Detection, Frame, PixelRect},
+    types::{Detection, Frame},
 };
 
 /// How to judge.
@@ -245,7 +245,7 @@ impl Evaluator {
         };
         let frame = Frame::new(0, std::time::Duration::ZERO, picture);
         let detections = self.detector.detect(std::slice::from_ref(&frame)).await?.remove(0);
-        let mut crops = vec![whole(&frame)];
+        let mut crops = vec![gallery::whole(Arc::clone(&frame.image))];
         let mut named: Vec<Detection> = Vec::new();
         for detection in detections.into_iter().filter(|d| d.character.is_some()) {
             if let Ok(plan) = self.crop.plan(detection.bounding_box, frame.width(), frame.height()) {
@@ -321,10 +321,4 @@ async fn shown(contestant: &str, image: &JudgedImage, out: &Arc<dyn Store>) -> R
 /// The folder of a contestant.
 fn folder_of(name: &str) -> String {
     crate::store::slug(name)
-}
-
-/// A whole picture as a crop.
-fn whole(frame: &Frame) -> Crop {
-    let rect = PixelRect::new(0, 0, frame.width(), frame.height());
-    Crop { rect, scale: 1.0, image: Arc::clone(&frame.image) }
 }

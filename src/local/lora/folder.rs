@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::python::write_whole;
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
+    store::{PutMode, write_file},
     train::lora::WEIGHTS,
     types::{CustomModel, JobProgress, JobStatus, StepLoss, TrainingJob, TrainingSpec},
 };
@@ -65,22 +65,16 @@ struct Metric {
     loss: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Saved<'a> {
-    #[serde(flatten)]
-    spec: &'a TrainingSpec,
-}
-
 impl JobFolder {
     /// Makes the folder of a job, or takes it as it is.
     pub(super) fn create(path: PathBuf, spec: &TrainingSpec, settings: &str) -> Result<Self> {
         std::fs::create_dir_all(&path).map_err(|e| Error::io("make the folder", &path, e))?;
         let path = std::path::absolute(&path).map_err(|e| Error::io("find", &path, e))?;
-        let text = serde_json::to_string_pretty(&Saved { spec })
+        let body = serde_json::to_vec_pretty(spec)
             .map_err(|e| Error::internal(format!("cannot write JSON: {e}")))?;
-        write_whole(&path.join(SETTINGS), settings)?;
+        write_file(&path.join(SETTINGS), settings.as_bytes(), PutMode::Overwrite)?;
         // Last: a folder with it is a job.
-        write_whole(&path.join(SPEC), &text)?;
+        write_file(&path.join(SPEC), &body, PutMode::Overwrite)?;
         Ok(Self { path, spec: spec.clone() })
     }
 
@@ -134,7 +128,7 @@ impl JobFolder {
     pub(super) fn ask_to_stop(&self, stop: bool) -> Result<()> {
         let path = self.path.join("stop");
         if stop {
-            return write_whole(&path, "");
+            return write_file(&path, b"", PutMode::Overwrite);
         }
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, e)),

@@ -13,15 +13,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::{
-    folder::JobFolder,
-    python::{Python, write_whole},
-    trainer::lora_of,
-};
+use super::{folder::JobFolder, python::Python, trainer::lora_of};
 use crate::{
     blocking,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     generate::Generator,
+    store::{PutMode, write_file},
     train::lora::{BASE_MODEL, WEIGHTS},
     types::{GenerateRequest, Generated, ProviderInfo},
 };
@@ -188,7 +185,7 @@ impl Inner {
         let settings = folder.path().join("drawing.json");
         let mut values = json!(self.settings);
         values["cache"] = json!(folder.path().join("weights"));
-        write_whole(&settings, &values.to_string())?;
+        write_file(&settings, values.to_string().as_bytes(), PutMode::Overwrite)?;
         let mut command = self.python.command(folder.path(), ["serve", &settings.display().to_string()])?;
         let log = std::fs::File::create(folder.path().join("log.txt"))
             .map_err(|e| Error::io("write", folder.path(), e))?;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    store::{PutMode, write_file},
     train::lora::{PACKAGE, PROGRAM},
 };
 
@@ -73,7 +74,7 @@ impl Python {
             if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
                 continue;
             }
-            write_whole(&path, text)?;
+            write_file(&path, text.as_bytes(), PutMode::Overwrite)?;
         }
         let mut command = Command::new(&self.program);
         command.arg("-m").arg(PACKAGE).args(arguments);
@@ -109,11 +110,4 @@ impl Python {
             )
         })
     }
-}
-
-/// Writes a file so that a reader sees the old or the new one.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text).map_err(|e| Error::io("write", &beside, e))?;
-    std::fs::rename(&beside, path).map_err(|e| Error::io("write", path, e))
 }

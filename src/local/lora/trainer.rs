@@ -8,10 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
+use futures::stream::BoxStream;
 
 use super::{
     folder::JobFolder,
@@ -24,7 +21,7 @@ use crate::{
     train::{
         Trainer, check_reviewed, job_name,
         lora::{LoraRun, LoraSettings, licence_of},
-        stands_in_the_way,
+        stands_in_the_way, watch,
     },
     types::{DatasetRules, Finding, JobProgress, ProviderInfo, StepLoss, TrainingJob, TrainingSpec},
 };
@@ -114,16 +111,7 @@ impl LocalTrainer {
     /// The stream's item is an error where there is no such job.
     pub fn watch(&self, job: &str, poll: Duration) -> BoxStream<'static, Result<JobProgress>> {
         let job = job.to_owned();
-        stream::unfold(Some(Duration::ZERO), move |wait| {
-            let job = job.clone();
-            async move {
-                tokio::time::sleep(wait?).await;
-                let seen = progress(&job);
-                let ends = seen.as_ref().map_or(true, |seen| seen.job.status.is_final());
-                Some((seen, (!ends).then_some(poll)))
-            }
-        })
-        .boxed()
+        watch(poll, move || std::future::ready(Self::progress(&job)))
     }
 
     /// The jobs in a folder, or the folder itself where it is a job's; in the order of their names.
@@ -158,7 +146,7 @@ impl LocalTrainer {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an unknown job.
     pub fn progress(job: &str) -> Result<JobProgress> {
-        progress(job)
+        Ok(JobFolder::open(job)?.progress())
     }
 
     /// Ends a job: asks it to stop, and kills it where it has not after `patience`. What is at its end stays as it is.
@@ -277,10 +265,6 @@ impl LocalTrainer {
     }
 }
 
-fn progress(job: &str) -> Result<JobProgress> {
-    Ok(JobFolder::open(job)?.progress())
-}
-
 /// Ends a process at once. Its number is asked for while it holds the folder's lock, so it is not another's.
 fn kill(folder: &JobFolder) {
     #[cfg(unix)]
@@ -355,7 +339,7 @@ impl Trainer for LocalTrainer {
     }
 
     async fn describe(&self, job: &str) -> Result<TrainingJob> {
-        progress(job).map(|progress| progress.job).at(Stage::Train)
+        Self::progress(job).map(|progress| progress.job).at(Stage::Train)
     }
 
     async fn cancel(&self, job: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 mod settings;
 
-pub use self::settings::{LoraRun, LoraSettings, LoraSuggestion, licence_of};
+pub use self::settings::{LoraRun, LoraSettings, licence_of};
 
 /// The model that is trained where no other is named; its licence lets anybody use what it draws.
 pub const BASE_MODEL: &str = "black-forest-labs/FLUX.2-klein-base-4B";

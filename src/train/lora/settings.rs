@@ -73,29 +73,27 @@ impl LoraSettings {
         ["steps", "batch_size", "gradient_accumulation"].map(|name| self.number(name) as u64).iter().product()
     }
 
-    /// How long to train, by how many pictures there are, as texts that [`new`](Self::new) takes.
-    pub fn suggest(pictures: usize) -> LoraSuggestion {
+    /// The given hyperparameters, with how long to train by how many pictures there are where that is not given; why so long
+    /// then.
+    pub fn suggested(
+        pictures: usize,
+        given: &BTreeMap<String, String>,
+    ) -> (BTreeMap<String, String>, Option<String>) {
+        let mut values = given.clone();
+        if values.contains_key("steps") {
+            return (values, None);
+        }
         // What people who train characters report: too few looks and the character is not met, too many and its pictures
         // are drawn again.
         let steps = (pictures * 40).clamp(600, 4000);
         let looks = steps / pictures.max(1);
-        LoraSuggestion {
-            values: [("steps".to_owned(), steps.to_string())].into(),
-            reason: format!(
-                "{pictures} pictures: {steps} steps, so that each is looked at about {looks} times; compare the \
-                 checkpoints with `picchu evaluate`"
-            ),
-        }
+        values.insert("steps".to_owned(), steps.to_string());
+        let reason = format!(
+            "{pictures} pictures: {steps} steps, so that each is looked at about {looks} times; compare the checkpoints \
+             with `picchu evaluate`"
+        );
+        (values, Some(reason))
     }
-}
-
-/// Hyperparameters, and why these.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoraSuggestion {
-    /// By name.
-    pub values: BTreeMap<String, String>,
-    /// The reason, in words.
-    pub reason: String,
 }
 
 impl Rule {

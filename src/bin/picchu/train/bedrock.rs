@@ -1,6 +1,6 @@
 //! Fine-tuning on Amazon Bedrock.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use picchu::{
@@ -13,8 +13,11 @@ use picchu::{
     train::{Ledger, stands_in_the_way},
 };
 
-use super::{SERVICE_POLL, Train, ledger_folder};
+use super::Train;
 use crate::output::{ask, to_json};
+
+/// How often a job of the service is looked at.
+const POLL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "On Amazon Bedrock")]
@@ -37,9 +40,9 @@ pub(super) struct BedrockArguments {
     /// Security group of the job's network; may come again.
     #[arg(long, value_name = "ID")]
     security_group: Vec<String>,
-    /// Folder whose `ledger.jsonl` remembers the job for `picchu status` and `picchu clean`; this one unless given.
-    #[arg(long, value_name = "DIR")]
-    ledger: Option<PathBuf>,
+    /// Folder whose `ledger.jsonl` remembers the job for `picchu status` and `picchu clean`.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    ledger: PathBuf,
     /// Prices that override the built-in ones, a TOML file.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
@@ -78,7 +81,7 @@ impl Train {
                 "Bedrock needs a role: give --role, or --create-role to have one made",
             ));
         }
-        let ledger = Ledger::new(access.store(&ledger_folder(arguments.ledger.as_ref()))?);
+        let ledger = Ledger::new(access.store(&arguments.ledger)?);
         let prices = price_table(arguments.prices.as_deref())?;
         let training = self.training(output).open(&access.aws, ledger, prices).await?;
         if arguments.print_request {
@@ -97,7 +100,7 @@ impl Train {
         let job = training.submit().await?;
         self.tell_submitted(&job)?;
         if self.watch || job.status.is_final() {
-            self.watch(training.trainer().watch(&job.id, SERVICE_POLL)).await?;
+            self.watch(training.trainer().watch(&job.id, POLL)).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ mod bedrock;
 #[cfg(feature = "local-train")]
 mod local;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt, stream::BoxStream};
@@ -153,11 +153,3 @@ impl Train {
         Ok(())
     }
 }
-
-/// Folder whose `ledger.jsonl` remembers what bills.
-fn ledger_folder(given: Option<&PathBuf>) -> PathBuf {
-    given.cloned().unwrap_or_else(|| ".".into())
-}
-
-/// How often a job of a service is looked at.
-const SERVICE_POLL: Duration = Duration::from_secs(30);
