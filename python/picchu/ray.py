@@ -1,7 +1,7 @@
 """Many films on many machines, with Ray Data: the dataset of one machine, byte for byte.
 
 >>> import picchu.ray
->>> plan = picchu.film(films[0]).sample(fps=1).detect("cast.toml").caption()
+>>> plan = picchu.film("film.mp4").sample(fps=1).detect("cast.toml").caption()
 >>> dataset = picchu.ray.build(plan, films, "s3://bucket/all", films_at="s3://bucket/films")  # doctest: +SKIP
 
 What `build` makes is what this makes, on one machine and one film after the other:

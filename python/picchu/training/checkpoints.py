@@ -11,6 +11,8 @@ from typing import Any
 
 from .failures import BadInputError
 
+WEIGHTS = "pytorch_lora_weights.safetensors"
+"""Diffusers' name of a LoRA's file."""
 _NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -70,3 +72,15 @@ class Checkpoints:
         if self._keep:
             for old in self.steps()[: -self._keep]:
                 shutil.rmtree(self.path(old))
+
+
+def order_metadata(weights: Path) -> None:
+    """Puts a safetensors file's metadata in one order; its writer's is another each time."""
+    with weights.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(ordered) == length:
+            file.seek(8)
+            file.write(ordered)

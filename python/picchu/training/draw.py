@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .checkpoints import WEIGHTS
 from .devices import device_of, precision_of
 from .failures import BadInputError
 from .family import open_family
@@ -60,16 +61,15 @@ class Artist:
 
     def _load(self, lora: Path) -> None:
         pipeline = self._family.pipeline
-        folder, name = (
-            (lora.parent, lora.name) if lora.is_file() else (lora, "pytorch_lora_weights.safetensors")
-        )
+        folder, name = (lora.parent, lora.name) if lora.is_file() else (lora, WEIGHTS)
         if not (folder / name).is_file():
             raise BadInputError(f"{folder / name}: there is no LoRA")
         try:
             pipeline.load_lora_weights(str(folder), weight_name=name, adapter_name="picchu")
+            # Where no weight fits, loading only warns, and this finds no adapter.
+            pipeline.set_adapters(["picchu"], [self._drawing.lora_scale])
         except (ValueError, RuntimeError, KeyError) as e:
             raise BadInputError(f"{folder / name} does not fit {self._drawing.base_model}: {e}") from e
-        pipeline.set_adapters(["picchu"], [self._drawing.lora_scale])
 
     def draw(self, panel: Panel, number: int) -> Any:
         """An image of a panel, counted from 0."""

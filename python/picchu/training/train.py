@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .card import model_card
-from .checkpoints import Checkpoints
+from .checkpoints import WEIGHTS, Checkpoints, order_metadata
 from .devices import device_of, precision_of
 from .encoded import Encoded
 from .family import open_family
@@ -296,6 +296,7 @@ class _Run:
         self.family.pipeline.save_lora_weights(
             target, **{f"{name}_lora_layers": get_peft_model_state_dict(self.denoiser)}, **metadata
         )
+        order_metadata(target / WEIGHTS)
 
     def _finish(self, *, loss: float) -> None:
         if not self.accelerator.is_main_process:
