@@ -25,12 +25,16 @@ __all__ = [
     "batch",
     "calibrate",
     "check_crop",
+    "check_sagemaker_training",
     "check_sampling",
     "check_training",
     "components",
     "delete_collection",
     "delete_deployment",
+    "delete_sagemaker_endpoint",
     "deploy",
+    "deploy_on_sagemaker",
+    "draw_on_sagemaker",
     "drawing_requests",
     "enrol",
     "estimate_drawing",
@@ -47,6 +51,10 @@ __all__ = [
     "recut",
     "resources",
     "run",
+    "sagemaker_job",
+    "sagemaker_log",
+    "sagemaker_serving_requests",
+    "sagemaker_training_request",
     "select",
     "split",
     "stats",
@@ -54,12 +62,14 @@ __all__ = [
     "sweep_hyperparameters",
     "thumbnail",
     "train",
+    "train_on_sagemaker",
     "training_progress",
     "training_request",
     "training_status",
     "update_deployment",
     "validate",
     "wait_for_deployment",
+    "wait_for_sagemaker_endpoint",
 ]
 
 __version__: str
@@ -251,6 +261,18 @@ def training_request(training: str) -> str: ...
 def train(training: str, ledger: _Path) -> str: ...
 def training_progress(job: str) -> str: ...
 def training_status(place: _Path) -> str: ...
+def check_sagemaker_training(training: str) -> str: ...
+def sagemaker_training_request(training: str) -> str: ...
+def train_on_sagemaker(training: str, ledger: _Path) -> str: ...
+def sagemaker_job(job: str) -> str: ...
+def sagemaker_log(job: str, lines: int) -> str: ...
+def sagemaker_serving_requests(plan: str) -> str: ...
+def deploy_on_sagemaker(plan: str, ledger: _Path) -> tuple[str, float | None, str]: ...
+def wait_for_sagemaker_endpoint(
+    endpoint: str, plan: str, poll: float, timeout: float, ledger: _Path
+) -> None: ...
+def delete_sagemaker_endpoint(endpoint: str, ledger: _Path) -> None: ...
+def draw_on_sagemaker(board: str, endpoint: str, images: str, out: _Path) -> str: ...
 def deploy(model: str, name: str, units: int, commitment: str, ledger: _Path) -> tuple[str, float | None]: ...
 def wait_for_deployment(deployment: str, poll: float, timeout: float, ledger: _Path) -> None: ...
 def delete_deployment(deployment: str, ledger: _Path) -> None: ...

@@ -2,7 +2,8 @@
 
 The classes only hold options; the work is done in `Plan.run`. `enrol` puts a cast's faces where `Rekognition`
 finds them, `batch` asks at half the price; `train`, `deploy` and `generate` fine-tune a model of Bedrock,
-serve it and draw with it; `clean` removes what bills. Region and credentials come from the environment and
+serve it and draw with it; `SageMakerTraining` and `SageMakerServing` do so with open models on SageMaker;
+`clean` removes what bills. Region and credentials come from the environment and
 the AWS files (``AWS_REGION``, ``AWS_PROFILE``, a role); no option holds a secret.
 `Plan.explain` says what a run will cost before anything is paid, and ``budget`` of `Plan.run` ends it before
 a sum is passed.
@@ -37,6 +38,7 @@ from picchu.rekognition import (
     enrol,
     resources,
 )
+from picchu.sagemaker import SageMakerEndpoint, SageMakerServing, SageMakerTraining, training_log
 
 __all__ = [
     "BatchJob",
@@ -54,6 +56,9 @@ __all__ = [
     "Panel",
     "Rekognition",
     "Resource",
+    "SageMakerEndpoint",
+    "SageMakerServing",
+    "SageMakerTraining",
     "Standing",
     "Storyboard",
     "TitanEmbedder",
@@ -71,4 +76,5 @@ __all__ = [
     "sweep",
     "train",
     "training_job",
+    "training_log",
 ]

@@ -174,12 +174,13 @@ def train(training: Training, *, ledger: str | os.PathLike[str] = ".") -> Traini
 
 
 def training_job(job: str) -> TrainingJob:
-    """How far a job is, by its ARN or its whole name.
+    """How far a job is: of Bedrock by its ARN or its whole name, of SageMaker by its ARN.
 
     Raises:
         NotFound: For an unknown job.
     """
-    return TrainingJob._read(json.loads(_picchu.training_progress(job)))
+    asked = _picchu.sagemaker_job if ":sagemaker:" in job else _picchu.training_progress
+    return TrainingJob._read(json.loads(asked(job)))
 
 
 @dataclass(frozen=True, slots=True)

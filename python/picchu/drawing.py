@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -28,6 +28,17 @@ class Panel:
     prompt: str
     seed: int | None = None
     count: int = 1
+
+
+def board(panels: Iterable[str | Panel], negative_prompt: str | None, width: int, height: int) -> dict[str, Any]:
+    """A storyboard as the crate reads it."""
+    whole = [Panel(panel) if isinstance(panel, str) else panel for panel in panels]
+    return {
+        "panels": [asdict(panel) for panel in whole],
+        "negative_prompt": negative_prompt,
+        "width": width,
+        "height": height,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,21 @@ class Storyboard(Sequence[DrawnPanel]):
     folder: Path
     usd: float
     unpriced_requests: int = 0
+
+    @classmethod
+    def _read(cls, panels: Iterable[Mapping[str, Any]], folder: Path, usage: Mapping[str, Any]) -> Storyboard:
+        drawn = tuple(
+            DrawnPanel(
+                Panel(panel["prompt"], panel["seed"], panel["count"]),
+                tuple(
+                    DrawnImage(folder / image["image"], image["seed"], image["model"])
+                    for image in panel["images"]
+                ),
+                panel.get("failure"),
+            )
+            for panel in panels
+        )
+        return cls(drawn, folder, usage["usd"], usage.get("unpriced_requests", 0))
 
     def __len__(self) -> int:
         return len(self.panels)
@@ -146,12 +172,7 @@ class Drawing:
     def _json(self, budget: float | None = None) -> str:
         return json.dumps(
             {
-                "board": {
-                    "panels": [asdict(panel) for panel in self.panels],
-                    "negative_prompt": self.negative_prompt,
-                    "width": self.width,
-                    "height": self.height,
-                },
+                "board": board(self.panels, self.negative_prompt, self.width, self.height),
                 "model": self.model,
                 "cfg_scale": self.cfg_scale,
                 "premium": self.premium,
@@ -187,18 +208,7 @@ class Drawing:
         """
         folder = Path(out)
         panels, usage = json.loads(_picchu.generate(self._json(budget), folder))
-        drawn = tuple(
-            DrawnPanel(
-                Panel(panel["prompt"], panel["seed"], panel["count"]),
-                tuple(
-                    DrawnImage(folder / image["image"], image["seed"], image["model"])
-                    for image in panel["images"]
-                ),
-                panel.get("failure"),
-            )
-            for panel in panels
-        )
-        return Storyboard(drawn, folder, usage["usd"], usage.get("unpriced_requests", 0))
+        return Storyboard._read(panels, folder, usage)
 
 
 def generate(

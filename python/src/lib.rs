@@ -17,6 +17,7 @@ mod pipeline;
 mod pixels;
 mod review;
 mod runtime;
+mod sagemaker;
 mod sampling;
 mod training;
 
@@ -42,6 +43,12 @@ mod _picchu {
     use super::pixels::thumbnail;
     #[pymodule_export]
     use super::review::ReviewPage;
+    #[pymodule_export]
+    use super::sagemaker::{
+        check_sagemaker_training, delete_sagemaker_endpoint, deploy_on_sagemaker, draw_on_sagemaker,
+        sagemaker_job, sagemaker_log, sagemaker_serving_requests, sagemaker_training_request,
+        train_on_sagemaker, wait_for_sagemaker_endpoint,
+    };
     #[pymodule_export]
     use super::training::{
         check_training, delete_deployment, deploy, drawing_requests, estimate_drawing, generate,

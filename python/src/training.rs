@@ -30,7 +30,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Re
     serde_json::from_str(text).map_err(|e| Error::invalid(format!("{what} is not understood: {e}")))
 }
 
-fn seconds(value: f64) -> Result<Duration> {
+pub(crate) fn seconds(value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value).map_err(|e| Error::invalid(format!("{value} seconds: {e}")))
 }
 
