@@ -21,11 +21,22 @@ Times are in seconds, sizes in pixels, similarities are cosines (higher is stric
 
 from __future__ import annotations
 
-from picchu import aws, exceptions, local
+from picchu import aws, exceptions, local, plugins
 from picchu._picchu import Frame, __version__
+from picchu.aio import in_thread
 from picchu.cast import Cast, Character
 from picchu.curate import Validation, validate
-from picchu.dataset import CustomLabelsExport, Dataset, Export, Record, merge, open_dataset
+from picchu.dataset import (
+    BoundingBox,
+    CustomLabelsExport,
+    Dataset,
+    Export,
+    Record,
+    Review,
+    merge,
+    open_dataset,
+)
+from picchu.evaluation import CharacterScore, Contestant, Evaluation, evaluate, evaluate_async
 from picchu.exceptions import (
     AlreadyExists,
     Cancelled,
@@ -47,6 +58,7 @@ from picchu.exceptions import (
 )
 from picchu.frames import Film, Frames, MediaInfo, film
 from picchu.pipeline import Explanation, Plan, StageExplanation
+from picchu.plugins import CaptionRequest, Detection
 from picchu.shots import Drawing, Shot, Shots, Transition
 from picchu.vectors import (
     Calibration,
@@ -64,18 +76,24 @@ from picchu.vectors import (
 
 __all__ = [
     "AlreadyExists",
+    "BoundingBox",
     "Calibration",
     "Cancelled",
+    "CaptionRequest",
     "Cast",
     "Character",
+    "CharacterScore",
     "Components",
     "ConfigError",
     "ContentFiltered",
+    "Contestant",
     "Covers",
     "CustomLabelsExport",
     "Dataset",
     "DecodeError",
+    "Detection",
     "Drawing",
+    "Evaluation",
     "Explanation",
     "Export",
     "Film",
@@ -95,6 +113,7 @@ __all__ = [
     "Plan",
     "QuotaExceeded",
     "Record",
+    "Review",
     "Selection",
     "Shot",
     "Shots",
@@ -110,11 +129,15 @@ __all__ = [
     "calibrate",
     "components",
     "dedupe",
+    "evaluate",
+    "evaluate_async",
     "exceptions",
     "film",
+    "in_thread",
     "join",
     "local",
     "merge",
     "open_dataset",
+    "plugins",
     "validate",
 ]

@@ -1,6 +1,6 @@
 """The native half: private; the modules around it are the interface."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, final
@@ -13,18 +13,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibration",
+    "CancelToken",
     "Dataset",
     "Film",
     "Frame",
     "Frames",
     "Index",
     "Join",
+    "LocalArtist",
     "ReviewPage",
     "__version__",
     "add_reference",
     "batch",
     "calibrate",
     "check_crop",
+    "check_local_training",
     "check_sagemaker_training",
     "check_sampling",
     "check_training",
@@ -38,6 +41,7 @@ __all__ = [
     "drawing_requests",
     "enrol",
     "estimate_drawing",
+    "evaluate",
     "explain",
     "export",
     "export_custom_labels",
@@ -47,6 +51,8 @@ __all__ = [
     "learn_cast",
     "lineage",
     "load_cast",
+    "local_checkpoints",
+    "local_training_status",
     "merge",
     "recut",
     "resources",
@@ -58,10 +64,12 @@ __all__ = [
     "select",
     "split",
     "stats",
+    "stop_local_job",
     "suggest_cast",
     "sweep_hyperparameters",
     "thumbnail",
     "train",
+    "train_locally",
     "train_on_sagemaker",
     "training_progress",
     "training_request",
@@ -90,6 +98,14 @@ class Calibration:
     def pairs_near(self, min_similarity: float, count: int) -> _Pairs: ...
 
 @final
+class CancelToken:
+    def __new__(cls) -> CancelToken: ...
+    def cancel(self) -> None: ...
+    def enter(self) -> None: ...
+    @staticmethod
+    def leave() -> None: ...
+
+@final
 class Dataset:
     def __new__(cls, path: _Path) -> Dataset: ...
     def header(self) -> str: ...
@@ -108,6 +124,12 @@ class Dataset:
     def lint(self, cast: str | None = None) -> tuple[str, str]: ...
     def calibrate(self, options: str) -> tuple[str, str]: ...
     def export_nova(self, uri: str) -> tuple[bytes, int, list[tuple[str, str]]]: ...
+
+@final
+class LocalArtist:
+    def __new__(cls, settings: str, python: _Path) -> LocalArtist: ...
+    def draw(self, board: str, out: _Path) -> str: ...
+    def without_lora(self) -> LocalArtist: ...
 
 @final
 class ReviewPage:
@@ -210,12 +232,14 @@ def check_sampling(sampling: str) -> None: ...
 def components(
     x: NDArray[np.float32], min_similarity: float, threads: int = 0
 ) -> tuple[NDArray[np.int64], int]: ...
-def explain(plan: str, out: _Path | None = None) -> tuple[str, str]: ...
+def explain(plan: str, plugins: Mapping[str, object], out: _Path | None = None) -> tuple[str, str]: ...
 def join(
     x: NDArray[np.float32], min_similarity: float, threads: int = 0, memory_budget_bytes: int | None = None
 ) -> Join: ...
 def load_cast(path: _Path) -> str: ...
-def run(plan: str, out: _Path, on_event: Callable[[str], None] | None = None) -> str: ...
+def run(
+    plan: str, plugins: Mapping[str, object], out: _Path, on_event: Callable[[str], None] | None = None
+) -> str: ...
 def select(
     x: NDArray[np.float32], min_similarity: float, order: NDArray[np.uint32] | None = None, threads: int = 0
 ) -> _Selected: ...
@@ -261,6 +285,14 @@ def training_request(training: str) -> str: ...
 def train(training: str, ledger: _Path) -> str: ...
 def training_progress(job: str) -> str: ...
 def training_status(place: _Path) -> str: ...
+def check_local_training(training: str) -> str: ...
+def train_locally(training: str) -> str: ...
+def local_training_status(place: _Path) -> str: ...
+def stop_local_job(job: str, patience: float) -> str: ...
+def local_checkpoints(job: str) -> list[Path]: ...
+def evaluate(
+    evaluation: str, plugins: Mapping[str, object], artists: Sequence[tuple[str, LocalArtist]]
+) -> str: ...
 def check_sagemaker_training(training: str) -> str: ...
 def sagemaker_training_request(training: str) -> str: ...
 def train_on_sagemaker(training: str, ledger: _Path) -> str: ...

@@ -27,7 +27,7 @@ from picchu.customize import (
     train,
     training_job,
 )
-from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate
+from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
 from picchu.rekognition import (
     EnrolledReference,
     Enrolment,
@@ -70,6 +70,7 @@ __all__ = [
     "deploy",
     "enrol",
     "generate",
+    "generate_async",
     "hyperparameters",
     "resources",
     "status",

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from picchu import _picchu, display
+from picchu.aio import twin
 
 __all__ = [
     "CustomModel",
@@ -185,7 +186,7 @@ def training_job(job: str) -> TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where something that a ledger has open stands. Shows the curve of a job's loss in a notebook.
+    """Where a job stands, or what else a ledger has open. Shows the curve of a job's loss in a notebook.
 
     Attributes:
         kind: What it is, for example ``"training_job"``.
@@ -205,6 +206,20 @@ class Standing:
     problem: str | None = None
     losses: tuple[tuple[float, float], ...] = ()
 
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Standing:
+        job = entry.get("job")
+        state, arn = entry.get("deployment") or (None, None)
+        return cls(
+            entry["kind"],
+            entry["id"],
+            TrainingJob._read(job) if job else None,
+            arn,
+            state,
+            entry.get("problem"),
+            tuple((point["step"], point["loss"]) for point in entry.get("losses", ())),
+        )
+
     def _repr_html_(self) -> str:
         return display.standing(self)
 
@@ -216,22 +231,8 @@ def status(place: str | os.PathLike[str] = ".") -> tuple[Standing, ...]:
     ...     print(standing.kind, standing.job and standing.job.status)
     training_job completed
     """
-    standings = []
-    for entry in json.loads(_picchu.training_status(os.fspath(place))):
-        job = entry.get("job")
-        state, arn = entry.get("deployment") or (None, None)
-        standings.append(
-            Standing(
-                entry["kind"],
-                entry["id"],
-                TrainingJob._read(job) if job else None,
-                arn,
-                state,
-                entry.get("problem"),
-                tuple((point["step"], point["loss"]) for point in entry.get("losses", ())),
-            )
-        )
-    return tuple(standings)
+    found = json.loads(_picchu.training_status(os.fspath(place)))
+    return tuple(Standing._read(entry) for entry in found)
 
 
 def hyperparameters(preset: Preset | None = None, *, pictures: int = 0) -> dict[str, str]:
@@ -287,6 +288,8 @@ class Deployment:
             Timeout: If it takes too long.
         """
         _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
+
+    wait_async = twin(wait)
 
     def update(self, model: str | CustomModel, *, name: str = "picchu") -> None:
         """Has it serve another model, instead of a second deployment that bills beside it.

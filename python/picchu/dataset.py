@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from picchu.plugins import Reviewer
+
 __all__ = [
     "Alternative",
     "BoundingBox",
@@ -52,6 +54,17 @@ class BoundingBox:
     top: float
     width: float
     height: float
+
+    @classmethod
+    def from_pixels(
+        cls, left: float, top: float, right: float, bottom: float, *, width: int, height: int
+    ) -> BoundingBox:
+        """A box between edges in pixels, as most detectors tell them, in a picture of ``width`` × ``height``.
+
+        >>> picchu.BoundingBox.from_pixels(480, 270, 960, 1080, width=1920, height=1080)
+        BoundingBox(left=0.25, top=0.25, width=0.25, height=0.75)
+        """
+        return cls(left / width, top / height, (right - left) / width, (bottom - top) / height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,10 @@ class Subject:
 
     character: str
     bounding_box: BoundingBox
+
+    @classmethod
+    def _read(cls, fields: Mapping[str, Any]) -> Subject:
+        return cls(fields["character"], BoundingBox(**fields["bounding_box"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,6 +548,42 @@ class Dataset(Sequence[Record]):
         """
         return tuple(self._native.merge_reviews([os.fspath(log) for log in logs]))
 
+    def review_by(
+        self, reviewer: Reviewer, records: Iterable[Record] | None = None, *, batch: int = 32
+    ) -> Dataset:
+        """Has an object of your own decide about images, as a person does on the page of `review`.
+
+        Args:
+            reviewer: See `picchu.plugins.Reviewer`.
+            records: What it is asked about; the kept images unless given.
+            batch: How many at once.
+
+        Returns:
+            The dataset as it is now.
+
+        Raises:
+            ConfigError: For an object that is no reviewer.
+            AlreadyExists: While a run or another review is at work on the dataset.
+
+        >>> class Small:
+        ...     name = "small images"
+        ...
+        ...     def review(self, records):
+        ...         too_small = picchu.Review(rejected="too small")
+        ...         return [too_small if record.crop.width < 300 else None for record in records]
+        >>> reviewed = picchu.open_dataset("dataset").review_by(Small())
+        """
+        import tempfile
+
+        from picchu import plugins
+
+        lines = plugins.decisions(reviewer, list(self.kept if records is None else records), batch)
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder, "reviews.jsonl")
+            log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+            self._native.merge_reviews([str(log)])
+        return open_dataset(self.path)
+
     def to_label_studio(
         self,
         path: str | os.PathLike[str],
@@ -816,10 +869,7 @@ def _record(dataset: Dataset, index: int, line: dict[str, Any]) -> Record:
         shot=frame.get("shot"),
         drawing=frame.get("drawing"),
         crop=_crop(dataset, crop, line["quality_score"]) if crop else None,
-        subjects=tuple(
-            Subject(subject["character"], BoundingBox(**subject["bounding_box"]))
-            for subject in line.get("subjects", ())
-        ),
+        subjects=tuple(map(Subject._read, line.get("subjects", ()))),
         alternatives=tuple(Alternative(**other) for other in detection.get("alternatives", ())),
         decided_by=detection["decided_by"],
         embedding_row=line["embedding"]["row"] if line.get("embedding") else None,

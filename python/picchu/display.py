@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from picchu import customize as _customize
     from picchu import dataset as _dataset
     from picchu import drawing as _drawing
+    from picchu import evaluation as _evaluation
     from picchu import frames as _frames
     from picchu import pipeline as _pipeline
     from picchu import shots as _shots
 
-__all__ = ["dataset", "explanation", "film", "record", "shots", "standing", "storyboard"]
+__all__ = ["dataset", "evaluation", "explanation", "film", "record", "shots", "standing", "storyboard"]
 
 MOST_SHOWN = 24
 """Images in a gallery; the contact sheet shows all."""
@@ -174,6 +175,22 @@ def storyboard(shown: _drawing.Storyboard) -> str:
     unknown = f" and {shown.unpriced_requests} at a price not known" if shown.unpriced_requests else ""
     note = f"{_usd(shown.usd)} US dollars{unknown} for what was drawn now; all of it lies in {shown.folder}"
     return f'<div><div style="{_GRID}">{"".join(cards)}</div><p style="{_FAINT}">{escape(note)}</p></div>'
+
+
+def evaluation(shown: _evaluation.Evaluation) -> str:
+    """The contestants with their scores, and what a reader should know."""
+    rows = [("", "score", "character", "appears in", "likeness")]
+    for one in shown.contestants:
+        head = [one.name, f"{one.score:.2f}"]
+        for name, score in one.characters.items():
+            likeness = "" if score.likeness is None else f"{score.likeness:.2f}"
+            rows.append((head[0], head[1], name, f"{score.appeared} of {score.asked}", likeness))
+            head = ["", ""]
+        if one.copies:
+            rows.append(("", "", f"{one.copies} images are nearly training images", "", ""))
+    notes = "".join(f'<p style="{_FAINT}">{escape(note)}</p>' for note in shown.notes)
+    page = escape(str(shown.folder / "evaluation.html"))
+    return f"<div>{_table(rows)}{notes}<p>Every image: <code>{page}</code></p></div>"
 
 
 def _usd(usd: float | None) -> str:

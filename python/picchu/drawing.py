@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from picchu import _picchu, display
+from picchu.aio import twin
 from picchu.customize import Deployment
 
-__all__ = ["Drawing", "DrawnImage", "DrawnPanel", "Panel", "Storyboard", "generate"]
+__all__ = ["Drawing", "DrawnImage", "DrawnPanel", "Panel", "Storyboard", "generate", "generate_async"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Panel:
     count: int = 1
 
 
-def board(panels: Iterable[str | Panel], negative_prompt: str | None, width: int, height: int) -> dict[str, Any]:
+def board(
+    panels: Iterable[str | Panel], negative_prompt: str | None, width: int, height: int
+) -> dict[str, Any]:
     """A storyboard as the crate reads it."""
     whole = [Panel(panel) if isinstance(panel, str) else panel for panel in panels]
     return {
@@ -210,6 +213,8 @@ class Drawing:
         panels, usage = json.loads(_picchu.generate(self._json(budget), folder))
         return Storyboard._read(panels, folder, usage)
 
+    draw_async = twin(draw)
+
 
 def generate(
     panels: Iterable[str | Panel],
@@ -258,3 +263,6 @@ def generate(
         style=style,
     )
     return drawing.draw(out, budget=budget)
+
+
+generate_async = twin(generate)

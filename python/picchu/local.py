@@ -1,6 +1,7 @@
 """What runs on this machine: no account, and no model but your own; and captions by servers of your own.
 
-These classes only hold options; the work is done in `Plan.run`.
+The detectors, embedders and captioners only hold options; the work is done in `Plan.run`. `LoraTraining`
+trains a model on what came out, `Lora` draws with it, `picchu.evaluate` judges it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from picchu.cast import Cast
+from picchu.drawing import Panel, Storyboard
+from picchu.lora import Lora, LoraTraining, status, stop, wait, wait_async
 
 __all__ = [
     "LayoutEmbedder",
+    "Lora",
+    "LoraTraining",
     "MeasuredCaptioner",
     "OnnxDetector",
     "OnnxEmbedder",
     "OpenAiCaptioner",
     "PaletteDetector",
+    "Panel",
+    "Storyboard",
+    "status",
+    "stop",
+    "wait",
+    "wait_async",
 ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from picchu import _picchu, display
+from picchu import _picchu, display, plugins
+from picchu.aio import twin
 from picchu.aws import NovaCaptioner, NovaEmbedder, TitanEmbedder
 from picchu.cast import Cast
 from picchu.dataset import Dataset, gap_of, open_dataset
@@ -32,14 +33,28 @@ if TYPE_CHECKING:
 
 __all__ = ["CropOptions", "Explanation", "Keep", "Plan", "StageExplanation", "Stages"]
 
-Detector: TypeAlias = PaletteDetector | OnnxDetector | Rekognition
-"""Who finds and names the characters."""
+_OwnDetector: TypeAlias = PaletteDetector | OnnxDetector | Rekognition
+_OwnEmbedder: TypeAlias = LayoutEmbedder | OnnxEmbedder | TitanEmbedder | NovaEmbedder
+_OwnCaptioner: TypeAlias = MeasuredCaptioner | NovaCaptioner | OpenAiCaptioner
 
-Embedder: TypeAlias = LayoutEmbedder | OnnxEmbedder | TitanEmbedder | NovaEmbedder
+Detector: TypeAlias = _OwnDetector | plugins.Detector
+"""Who finds and names the characters: one of picchu's, or an object of your own."""
+
+Embedder: TypeAlias = _OwnEmbedder | plugins.Embedder
 """Who turns crops into vectors."""
 
-Captioner: TypeAlias = MeasuredCaptioner | NovaCaptioner | OpenAiCaptioner
+Captioner: TypeAlias = _OwnCaptioner | plugins.Captioner
 """Who describes crops."""
+
+_OWN = _OwnDetector | _OwnEmbedder | _OwnCaptioner
+
+
+def chosen(stages: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, plugins.Plugged]]:
+    """Those who do stages: picchu's own as the native module reads them, and objects of the user's."""
+    own = {name: who.to_dict() if isinstance(who, _OWN) else None for name, who in stages.items()}
+    plugged = {name: plugins.Plugged(who) for name, who in stages.items() if not isinstance(who, _OWN)}
+    return own, plugged
+
 
 Keep = Literal["best", "first"]
 """Which of several near-duplicates stays: the one of the best quality, or the first in the film."""
@@ -144,12 +159,15 @@ class Stages:
         """Chooses who finds and names the characters. Every plan needs this.
 
         Args:
-            detector: A detector; or a cast or the path of a cast file, for a `picchu.local.PaletteDetector`.
+            detector: A detector; an object of your own, see `picchu.plugins`; or a cast or the path of a cast
+                file, for a `picchu.local.PaletteDetector`.
             settle: Whether the sampled frames before and after a frame settle its boxes: name unsure ones,
                 doubt lone weak names, steady edges.
         """
         if isinstance(detector, (Cast, str, os.PathLike)):
             detector = PaletteDetector(detector)
+        if not isinstance(detector, _OwnDetector):
+            plugins.require(detector, plugins.Detector, "detector")
         return replace(self._plan(), detector=detector, settle=bool(settle))
 
     def crop(
@@ -193,7 +211,8 @@ class Stages:
 
         Args:
             embedder: Who turns crops into vectors; `picchu.local.LayoutEmbedder` by default. For meaning, not
-                only looks: `picchu.aws.TitanEmbedder`, `picchu.aws.NovaEmbedder`.
+                only looks: `picchu.aws.TitanEmbedder`, `picchu.aws.NovaEmbedder`, an object of your own
+                (`picchu.plugins`).
             min_similarity: Cosine from which two crops are near-duplicates, above -1 to 1: higher keeps more.
                 The embedder's own by default; thresholds do not carry over from one embedder to another.
             keep: ``"best"`` keeps the one of the best quality, ``"first"`` the first in the film.
@@ -208,6 +227,8 @@ class Stages:
             )
         if keep not in ("best", "first"):
             raise InvalidInput(f'keep is {keep!r}; it must be "best" or "first"', stage="dedupe")
+        if embedder is not None and not isinstance(embedder, _OwnEmbedder):
+            plugins.require(embedder, plugins.Embedder, "embedder")
         return replace(
             self._plan(), embedder=embedder or LayoutEmbedder(), min_similarity=min_similarity, keep=keep
         )
@@ -216,8 +237,11 @@ class Stages:
         """Chooses who describes the crops; `picchu.local.MeasuredCaptioner` by default.
 
         Whoever it is, captions pass the same gate: names, leaked looks, length, variety.
-        `picchu.aws.NovaCaptioner` and `picchu.local.OpenAiCaptioner` tell actions, poses and places as well.
+        `picchu.aws.NovaCaptioner` and `picchu.local.OpenAiCaptioner` tell actions, poses and places as well,
+        and so may an object of your own (`picchu.plugins`).
         """
+        if captioner is not None and not isinstance(captioner, _OwnCaptioner):
+            plugins.require(captioner, plugins.Captioner, "captioner")
         return replace(self._plan(), captioner=captioner or MeasuredCaptioner())
 
 
@@ -256,27 +280,30 @@ class Plan(Stages):
 
         return replace(self, film=film if isinstance(film, Film) else Film(film))
 
-    def _to_json(self, budget: float | None = None) -> str:
+    def _native(self, budget: float | None = None) -> tuple[str, dict[str, plugins.Plugged]]:
+        """As the native module takes it: options as JSON, and objects of the user's."""
         if self.detector is None:
             raise ConfigError(
                 "the plan has no detector; add one with .detect(picchu.local.PaletteDetector(cast))",
                 stage="detect",
             )
-        return json.dumps(
+        own, plugged = chosen(
+            {"detector": self.detector, "embedder": self.embedder, "captioner": self.captioner}
+        )
+        options = json.dumps(
             {
+                **own,
                 "film": self.film.place,
                 "sampling": self.sampling.to_dict(),
                 "cast": self.detector.cast.to_dict(),
-                "detector": self.detector.to_dict(),
                 "settle": self.settle,
                 "crop": self.cropping.given(),
-                "embedder": self.embedder.to_dict(),
                 "min_similarity": None if self.min_similarity is None else float(self.min_similarity),
                 "keep": self.keep,
-                "captioner": self.captioner.to_dict(),
                 "max_usd": budget,
             }
         )
+        return options, plugged
 
     def estimate(self, path: Place | None = None) -> float | None:
         """What a run will cost in US dollars, about; None if it cannot be told.
@@ -298,7 +325,7 @@ class Plan(Stages):
             ConfigError: If the plan has no detector.
             PicchuError: As `run` would before its first frame.
         """
-        body, text = _picchu.explain(self._to_json(), None if path is None else place(path))
+        body, text = _picchu.explain(*self._native(), None if path is None else place(path))
         fields = json.loads(body)
         stages = tuple(
             StageExplanation(
@@ -344,7 +371,7 @@ class Plan(Stages):
             PermissionDenied: If the folder cannot be written, or a service refuses access.
             QuotaExceeded: If the disk is full or the budget is used up.
         """
-        plan, out = self._to_json(budget), place(path)
+        (plan, plugged), out = self._native(budget), place(path)
         with Progress(visible=progress) as shown:
 
             def notify(line: str) -> None:
@@ -353,7 +380,7 @@ class Plan(Stages):
                 if on_event is not None:
                     on_event(event)
 
-            report = json.loads(_picchu.run(plan, out, notify))
+            report = json.loads(_picchu.run(plan, plugged, out, notify))
         for gap in report["gaps"]:
             warnings.warn(_describe_gap(gap), GapWarning, stacklevel=2)
         if not report["counts"]["kept"]:
@@ -363,6 +390,10 @@ class Plan(Stages):
                 stacklevel=2,
             )
         return open_dataset(out)
+
+    run_async = twin(run)
+    explain_async = twin(explain)
+    estimate_async = twin(estimate)
 
     def __repr__(self) -> str:
         sampling = _arguments(self.sampling.given())

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from picchu import _picchu
+from picchu.aio import twin
 from picchu.customize import Finding, TrainingJob
 from picchu.drawing import Panel, Storyboard, board
 
@@ -222,6 +223,8 @@ class SageMakerEndpoint:
         """
         _picchu.wait_for_sagemaker_endpoint(self.id, self.plan._json(), poll, timeout, self.ledger)
 
+    wait_async = twin(wait)
+
     def delete(self) -> None:
         """Ends it, and with it the bill. Deleting what is gone is no error."""
         _picchu.delete_sagemaker_endpoint(self.id, self.ledger)
@@ -251,6 +254,8 @@ class SageMakerEndpoint:
         drawn = json.loads(_picchu.draw_on_sagemaker(asked, self.id, self.output, folder))
         # The machine bills by the hour, an image nothing.
         return Storyboard._read(drawn, folder, {"usd": 0.0})
+
+    generate_async = twin(generate)
 
     def __enter__(self) -> SageMakerEndpoint:
         try:

@@ -54,13 +54,10 @@ pub(crate) fn batch(
     submit: bool,
     max_usd: Option<f64>,
 ) -> PyResult<String> {
-    fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
-        serde_json::from_str(text).map_err(|e| Error::invalid(format!("an option is not understood: {e}")))
-    }
     wait(py, async {
         let (questions, cast) = match cast {
-            Some(cast) => (BatchQuestions::Captions(read(model)?), read(cast)?),
-            None => (BatchQuestions::Embeddings(read(model)?), Cast::default()),
+            Some(cast) => (BatchQuestions::Captions(read("the model", model)?), read("the cast", cast)?),
+            None => (BatchQuestions::Embeddings(read("the model", model)?), Cast::default()),
         };
         let place = BatchPlace { s3, role_arn: role, timeout_hours };
         let batch = open_batch(&dataset, &questions, &place, &Access::default(), Shared::new(cast)).await?;

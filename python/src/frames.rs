@@ -11,7 +11,7 @@ use futures::{
     StreamExt as _, TryStreamExt as _,
     stream::{self, BoxStream},
 };
-use numpy::{PyArray3, PyArrayMethods as _, ndarray::ArrayView3};
+use numpy::PyArray3;
 use picchu::{
     Error, FrameSource,
     config::open_film,
@@ -179,6 +179,12 @@ pub(crate) struct Frame {
     inner: types::Frame,
 }
 
+impl From<types::Frame> for Frame {
+    fn from(inner: types::Frame) -> Self {
+        Self { inner }
+    }
+}
+
 #[pymethods]
 impl Frame {
     /// When the picture is first shown, in seconds from the film's first picture.
@@ -227,16 +233,11 @@ impl Frame {
     ///
     /// The array keeps the frame alive: its ``base`` is the frame.
     fn to_numpy(this: Bound<'_, Self>) -> PyResult<Bound<'_, PyArray3<u8>>> {
-        let image = &this.get().inner.image;
-        let shape = (image.height() as usize, image.width() as usize, 3);
-        let view = ArrayView3::from_shape(shape, image.as_raw())
-            .map_err(|e| to_py(this.py(), &Error::internal(format!("a frame of a wrong size: {e}"))))?;
-        // SAFETY: the pixels belong to `this`, which the array holds as its base. `Frame` is frozen and nothing
-        // changes or replaces its picture, so they stay where they are for as long as the array lives.
+        // SAFETY: the pixels belong to `this`. `Frame` is frozen and nothing changes or replaces its picture.
         #[allow(unsafe_code)]
-        let array = unsafe { PyArray3::borrow_from_array(&view, this.clone().into_any()) };
-        array.readwrite().make_nonwriteable();
-        Ok(array)
+        unsafe {
+            pixels::view(&this.get().inner.image, this.clone().into_any())
+        }
     }
 
     /// What ``numpy.asarray(frame)`` calls.

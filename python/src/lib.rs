@@ -13,8 +13,10 @@ mod dataset;
 mod dedupe;
 mod errors;
 mod frames;
+mod lora;
 mod pipeline;
 mod pixels;
+mod plugins;
 mod review;
 mod runtime;
 mod sagemaker;
@@ -38,11 +40,18 @@ mod _picchu {
     #[pymodule_export]
     use super::frames::{Film, Frame, Frames};
     #[pymodule_export]
+    use super::lora::{
+        LocalArtist, check_local_training, evaluate, local_checkpoints, local_training_status,
+        stop_local_job, train_locally,
+    };
+    #[pymodule_export]
     use super::pipeline::{check_crop, check_sampling, explain, load_cast, run};
     #[pymodule_export]
     use super::pixels::thumbnail;
     #[pymodule_export]
     use super::review::ReviewPage;
+    #[pymodule_export]
+    use super::runtime::CancelToken;
     #[pymodule_export]
     use super::sagemaker::{
         check_sagemaker_training, delete_sagemaker_endpoint, deploy_on_sagemaker, draw_on_sagemaker,

@@ -1,7 +1,7 @@
 //! Plans: from the façade's description to a pipeline that runs.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     errors::OrRaise as _,
+    plugins::Plugins,
     runtime::{wait, wait_with},
     sampling::SamplingOptions,
 };
@@ -32,18 +33,19 @@ struct Plan {
     film: PathBuf,
     sampling: SamplingOptions,
     cast: Cast,
-    detector: DetectorChoice,
+    /// `None` where an object of Python does it, as for the next two.
+    detector: Option<DetectorChoice>,
     settle: bool,
     crop: CropPolicy,
-    embedder: EmbedderChoice,
+    embedder: Option<EmbedderChoice>,
     min_similarity: Option<f64>,
     keep: Keep,
-    captioner: CaptionerChoice,
+    captioner: Option<CaptionerChoice>,
     max_usd: Option<f64>,
 }
 
 impl Plan {
-    async fn pipeline(json: &str, store: Arc<dyn Store>) -> Result<Pipeline> {
+    async fn pipeline(json: &str, store: Arc<dyn Store>, plugins: &Plugins) -> Result<Pipeline> {
         let plan: Self = serde_json::from_str(json)
             .map_err(|e| Error::invalid(format!("the plan is not understood: {e}")))?;
         let deduper = match plan.min_similarity {
@@ -55,16 +57,27 @@ impl Plan {
         if let Some(usd) = plan.max_usd {
             shared = shared.budget(usd)?;
         }
-        let embedder = shared.embedder(&plan.embedder).await?;
+        let embedder = match &plan.embedder {
+            Some(choice) => shared.embedder(choice).await?,
+            None => plugins.embedder()?,
+        };
+        let detector = match &plan.detector {
+            Some(choice) => choice.open(&shared).await?,
+            None => plugins.detector()?,
+        };
+        let captioner = match &plan.captioner {
+            Some(choice) => choice.open(&shared).await?,
+            None => plugins.captioner()?,
+        };
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
             .meter(Arc::clone(&shared.meter))
             .store(store)
-            .detect(plan.detector.open(&shared).await?)
+            .detect(detector)
             .settle(plan.settle)
             .crop(plan.crop)
             .dedupe(embedder, Arc::new(deduper.keep(plan.keep)))
-            .caption(plan.captioner.open(&shared).await?)
+            .caption(captioner)
             .lint(LintRules::for_cast(&shared.cast)))
     }
 }
@@ -75,19 +88,28 @@ fn to_json(value: &impl Serialize) -> Result<String> {
 
 /// Runs a plan into a folder and gives the report as JSON. `on_event` is called with each event as JSON.
 #[pyfunction]
-#[pyo3(signature = (plan, out, on_event=None))]
-pub(crate) fn run(py: Python<'_>, plan: &str, out: PathBuf, on_event: Option<Py<PyAny>>) -> PyResult<String> {
+#[pyo3(signature = (plan, plugins, out, on_event=None))]
+pub(crate) fn run(
+    py: Python<'_>,
+    plan: &str,
+    plugins: HashMap<String, Py<PyAny>>,
+    out: PathBuf,
+    on_event: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let plugins = Plugins::new(plugins);
+    let raised = plugins.raised();
     let events = Arc::new(Mutex::new(VecDeque::new()));
     let writer = on_event.is_some().then(|| Arc::clone(&events));
     let report = async {
-        let mut pipeline = Plan::pipeline(plan, open_store(&out)?).await?;
+        let mut pipeline = Plan::pipeline(plan, open_store(&out)?, &plugins).await?;
         if let Some(events) = writer {
             pipeline = pipeline.on_event(move |event: &Event| note(&events, event));
         }
         to_json(&pipeline.run().await?)
     };
     // Python is called from the waiting thread, never from where the event arose.
-    wait_with(py, report, |py| {
+    let ended = wait_with(py, report, |py| {
+        raised.interrupt(py)?;
         let Some(on_event) = &on_event else { return Ok(()) };
         loop {
             // The lock is let go before Python is called.
@@ -97,7 +119,8 @@ pub(crate) fn run(py: Python<'_>, plan: &str, out: PathBuf, on_event: Option<Py<
                 None => return Ok(()),
             };
         }
-    })
+    });
+    raised.or(ended)
 }
 
 fn note(events: &Mutex<VecDeque<String>>, event: &Event) {
@@ -111,14 +134,20 @@ fn note(events: &Mutex<VecDeque<String>>, event: &Event) {
 
 /// What running a plan into a folder would do: JSON, and the same for people.
 #[pyfunction]
-#[pyo3(signature = (plan, out=None))]
-pub(crate) fn explain(py: Python<'_>, plan: &str, out: Option<PathBuf>) -> PyResult<(String, String)> {
+#[pyo3(signature = (plan, plugins, out=None))]
+pub(crate) fn explain(
+    py: Python<'_>,
+    plan: &str,
+    plugins: HashMap<String, Py<PyAny>>,
+    out: Option<PathBuf>,
+) -> PyResult<(String, String)> {
+    let plugins = Plugins::new(plugins);
     let explanation = async {
         let store = match &out {
             Some(out) => open_store(out)?,
             None => Arc::new(MemoryStore::new()),
         };
-        Plan::pipeline(plan, store).await?.explain().await
+        Plan::pipeline(plan, store, &plugins).await?.explain().await
     };
     let explanation = wait(py, explanation)?;
     let json = to_json(&explanation).or_raise(py)?;

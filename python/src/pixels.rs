@@ -1,12 +1,13 @@
 //! Pictures on their way to Python.
 
-use std::io::Cursor;
+use std::{io::Cursor, sync::Arc};
 
 use image::{ImageReader, Limits, RgbImage, codecs::jpeg::JpegEncoder, imageops};
+use numpy::{PyArray3, PyArrayMethods as _, ndarray::ArrayView3};
 use picchu::{Error, ErrorKind, Result};
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::errors::OrRaise as _;
+use crate::errors::{OrRaise as _, to_py};
 
 /// Longest side and memory of a picture file that is shown: its header may claim any size.
 const MOST: (u32, u64) = (16_384, 1 << 30);
@@ -16,6 +17,40 @@ const MOST: (u32, u64) = (16_384, 1 << 30);
 pub(crate) fn thumbnail<'py>(py: Python<'py>, body: &[u8], max_side: u32) -> PyResult<Bound<'py, PyBytes>> {
     let small = py.detach(|| jpeg(&decode(body)?, max_side)).or_raise(py)?;
     Ok(PyBytes::new(py, &small))
+}
+
+/// A picture that arrays look at.
+#[pyclass(frozen, module = "picchu._picchu")]
+struct Pixels {
+    image: Arc<RgbImage>,
+}
+
+/// The pixels as a read-only array of shape (height, width, 3), without a copy.
+pub(crate) fn array<'py>(py: Python<'py>, image: &Arc<RgbImage>) -> PyResult<Bound<'py, PyArray3<u8>>> {
+    let base = Bound::new(py, Pixels { image: Arc::clone(image) })?;
+    // SAFETY: the pixels belong to `base`, which is frozen and holds the picture for as long as it lives.
+    #[allow(unsafe_code)]
+    unsafe {
+        view(&base.get().image, base.clone().into_any())
+    }
+}
+
+/// A read-only array over the pixels of a picture, which holds `base`.
+///
+/// # Safety
+/// The picture must belong to `base`, and stay where it is, unchanged, for as long as `base` lives.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn view<'py>(
+    image: &RgbImage,
+    base: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
+    let shape = (image.height() as usize, image.width() as usize, 3);
+    let view = ArrayView3::from_shape(shape, image.as_raw())
+        .map_err(|e| to_py(base.py(), &Error::internal(format!("a picture of a wrong size: {e}"))))?;
+    // SAFETY: the caller vouches for the pixels.
+    let array = unsafe { PyArray3::borrow_from_array(&view, base) };
+    array.readwrite().make_nonwriteable();
+    Ok(array)
 }
 
 fn decode(body: &[u8]) -> Result<RgbImage> {

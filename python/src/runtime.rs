@@ -4,6 +4,7 @@
 
 use std::{
     any::Any,
+    cell::RefCell,
     panic::AssertUnwindSafe,
     pin::pin,
     process,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use picchu::{Error, Result};
+use picchu::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,6 +25,49 @@ use crate::errors::to_py;
 
 /// How long Ctrl-C may have to wait.
 const TICK: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// What ends the calls of this thread from another one.
+    static CANCEL: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Ends the calls of one thread from another: those made between `enter` and `leave` raise `picchu.Cancelled` soon after
+/// `cancel`, as they raise `KeyboardInterrupt` after Ctrl-C.
+#[pyclass(frozen, module = "picchu._picchu")]
+pub(crate) struct CancelToken {
+    flag: Arc<AtomicBool>,
+}
+
+#[pymethods]
+impl CancelToken {
+    #[new]
+    fn new() -> Self {
+        Self { flag: Arc::default() }
+    }
+
+    fn cancel(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+    }
+
+    fn enter(&self) {
+        CANCEL.set(Some(Arc::clone(&self.flag)));
+    }
+
+    #[staticmethod]
+    fn leave() {
+        CANCEL.set(None);
+    }
+}
+
+/// The exception of Ctrl-C, of another signal that Python handles, or of a [`CancelToken`].
+fn look(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()?;
+    let cancelled = CANCEL.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)));
+    if cancelled {
+        return Err(to_py(py, &Error::new(ErrorKind::Cancelled, "the call was cancelled")));
+    }
+    Ok(())
+}
 
 /// How waiting ended: with an answer, or with an exception that Python raised meanwhile.
 enum Outcome<T> {
@@ -55,7 +99,7 @@ pub(crate) fn wait_with<T: Send>(
     tick: impl Fn(Python<'_>) -> PyResult<()> + Send + Sync,
 ) -> PyResult<T> {
     let runtime = runtime(py)?;
-    let look = || Python::attach(|py| py.check_signals().and_then(|()| tick(py)));
+    let look = || Python::attach(|py| look(py).and_then(|()| tick(py)));
     // The future is polled on this thread, which is Python's own, while the interpreter is detached. Its helpers
     // run on threads of the runtime, which never attach.
     let outcome = py.detach(|| {
@@ -128,11 +172,8 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
     outcome.into_py(py)
 }
 
-/// The exception of Ctrl-C, or of another signal that Python handles.
-// The method by its name, which the lint asks for, is not general enough in its lifetime to compile.
-#[allow(clippy::redundant_closure_for_method_calls)]
 fn interrupted() -> Option<PyErr> {
-    Python::attach(|py| py.check_signals()).err()
+    Python::attach(look).err()
 }
 
 /// The runtime of this process. A forked child inherits one whose threads do not exist: it starts its own and leaves

@@ -6,9 +6,11 @@ use picchu::{
     Deployer as _, Result,
     aws::{
         AwsContext, AwsSettings,
-        sagemaker::{SageMakerDeployer, SageMakerGenerator, ServingSettings, job_progress, log_tail},
+        sagemaker::{
+            SageMakerDeployer, SageMakerGenerator, SageMakerTrainer, ServingSettings, job_progress, log_tail,
+        },
     },
-    config::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining, open_store},
+    config::{Prepared, SageMakerServingPlan, SageMakerTraining, open_store},
     generate::Storyboard,
     train::{Ledger, stands_in_the_way},
     types::PriceTable,
@@ -25,7 +27,7 @@ async fn context() -> Result<AwsContext> {
     AwsContext::from_env(&AwsSettings::default()).await
 }
 
-async fn open(training: &str, ledger: &Path) -> Result<PreparedSageMakerTraining> {
+async fn open(training: &str, ledger: &Path) -> Result<Prepared<SageMakerTrainer>> {
     let training: SageMakerTraining = read("the training", training)?;
     let ledger = Ledger::new(open_store(ledger)?);
     training.open(&AwsSettings::default(), ledger, PriceTable::built_in()).await
@@ -40,7 +42,10 @@ pub(crate) fn check_sagemaker_training(py: Python<'_>, training: &str) -> PyResu
 /// The request that would start a job, as JSON.
 #[pyfunction]
 pub(crate) fn sagemaker_training_request(py: Python<'_>, training: &str) -> PyResult<String> {
-    wait(py, async { open(training, Path::new(".")).await?.request().to_json() })
+    wait(py, async {
+        let training = open(training, Path::new(".")).await?;
+        training.trainer().request(training.spec()).to_json()
+    })
 }
 
 /// Checks a job and starts it, or finds the one that the same training started; as JSON.

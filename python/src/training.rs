@@ -11,11 +11,11 @@ use picchu::{
     aws::{
         AwsContext, AwsSettings,
         bedrock::{
-            BedrockDeployer, CanvasGenerator, CanvasSettings, Commitment, Preset, job_progress, suggest,
-            sweep,
+            BedrockDeployer, BedrockTrainer, CanvasGenerator, CanvasSettings, Commitment, Preset,
+            job_progress, suggest, sweep,
         },
     },
-    config::{PreparedTraining, Training, open_store, standings},
+    config::{Prepared, Training, open_store, standings},
     generate::Storyboard,
     layers::Meter,
     train::{Ledger, stands_in_the_way},
@@ -34,7 +34,7 @@ pub(crate) fn seconds(value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value).map_err(|e| Error::invalid(format!("{value} seconds: {e}")))
 }
 
-async fn open(training: &str, ledger: &Path) -> Result<PreparedTraining> {
+async fn open(training: &str, ledger: &Path) -> Result<Prepared<BedrockTrainer>> {
     let training: Training = read("the training", training)?;
     let ledger = Ledger::new(open_store(ledger)?);
     training.open(&AwsSettings::default(), ledger, PriceTable::built_in()).await
@@ -70,7 +70,10 @@ pub(crate) fn check_training(py: Python<'_>, training: &str) -> PyResult<String>
 /// The request that would start a job, as JSON.
 #[pyfunction]
 pub(crate) fn training_request(py: Python<'_>, training: &str) -> PyResult<String> {
-    wait(py, async { open(training, Path::new(".")).await?.request().to_json() })
+    wait(py, async {
+        let training = open(training, Path::new(".")).await?;
+        training.trainer().request(training.spec()).to_json()
+    })
 }
 
 /// Checks a job and starts it, or finds the one that the same training started; as JSON.

@@ -39,12 +39,24 @@ class FakeSageMaker:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if target := self.headers.get("X-Amz-Target"):
+                if body.startswith(b"Action="):
+                    self.refuse()
+                elif target := self.headers.get("X-Amz-Target"):
                     operation, asked = target.split(".")[-1], json.loads(body)
                     service.requests.append((operation, asked))
-                    status, answer, headers = service.answer(operation, asked)
+                    self.say(*service.answer(operation, asked))
                 else:
-                    status, answer, headers = service.draw(self.headers["X-Amzn-SageMaker-InputLocation"])
+                    self.say(*service.draw(self.headers["X-Amzn-SageMaker-InputLocation"]))
+
+            def refuse(self) -> None:
+                """IAM, which nobody may look into here."""
+                words = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+                self.send_response(403)
+                self.send_header("Content-Length", str(len(words)))
+                self.end_headers()
+                self.wfile.write(words)
+
+            def say(self, status: int, answer: dict[str, Any], headers: dict[str, str]) -> None:
                 sent = json.dumps(answer).encode()
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(sent))}.items():

@@ -249,5 +249,12 @@ def unfit(shape: Any, value: Any) -> Iterator[str]:
     elif shape.type_name == "list":
         for inner in value:
             yield from unfit(shape.member, inner)
-    elif isinstance(value, str) and not re.fullmatch(shape.metadata.get("pattern", ".*"), value):
+    elif isinstance(value, str) and not re.fullmatch(pattern_of(shape), value):
         yield f"{shape.name}: {value}"
+
+
+def pattern_of(shape: Any) -> str:
+    """As Python writes it, which knows no classes of letters by name and no halves of characters."""
+    pattern = str(shape.metadata.get("pattern", ".*"))
+    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    return re.sub(r"\\p\{\w+\}", r"\\w", pattern)

@@ -97,3 +97,14 @@ def test_the_whole_path_on_aws_and_back_to_nothing(aws: FakeAws, tmp_path: Path)
     assert (len(aws.jobs), len(aws.sent("POST provisioned-model-throughput"))) == (1, 1)
     left = (aws.roles, aws.models, aws.throughput, aws.collections)
     assert not any(left), left
+
+
+def test_a_lora_from_the_dataset_to_a_verdict(tmp_path: Path) -> None:
+    pytest.importorskip("diffusers", reason="the extra `train` is not installed")
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    cells = run("3-train-a-lora.ipynb", tmp_path, PICCHU_BASE_MODEL="random:flux2-klein", HF_HUB_OFFLINE="1")
+    everything = [shown(cell) for cell in cells]
+    assert any("training loss, step by step" in words for words in everything)
+    assert any("Nilo holds a lantern" in words and "data:image/jpeg" in words for words in everything)
+    assert any("appears in" in words and "base" in words for words in everything)
+    assert 'base_model: "random:flux2-klein"' in everything[-1]

@@ -164,14 +164,13 @@ def test_pairs_across_cells_are_those_of_one_search(ray: Any) -> None:
     vectors = ray.data.from_items(
         [{"row": n, "vector": row} for n, row in enumerate(x)], override_num_blocks=7
     )
-    for min_similarity in (0.3, 0.9, 0.97, 1.0):
+    for min_similarity, rows_per_cell in ((0.3, 40), (0.9, 1000), (0.9, 9), (1.0, 40)):
         expected = picchu.join(x, min_similarity=min_similarity).pairs()
-        for rows_per_cell in (1000, 40, 9):
-            found = picchu.ray.near_pairs(
-                vectors, 400, min_similarity=min_similarity, rows_per_cell=rows_per_cell
-            )
-            for part, whole in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(part, whole)
+        found = picchu.ray.near_pairs(
+            vectors, 400, min_similarity=min_similarity, rows_per_cell=rows_per_cell
+        )
+        for part, whole in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(part, whole)
     assert len(picchu.ray.near_pairs(vectors.limit(1), 1, min_similarity=0.9)[0]) == 0
 
 
@@ -181,7 +180,7 @@ def test_a_film_that_fails_is_named_and_the_others_are_finished(
 ) -> None:
     poison = tmp_path / "poison.mp4"
     poison.write_bytes(b"\x07" * 10_000)
-    some = [films[0], poison, films[9]]
+    some = [films[7], poison, films[9]]
     with pytest.raises(picchu.PicchuError, match="poison"):
         picchu.ray.build(many, some, tmp_path / "all", films_at=tmp_path / "films")
     with pytest.warns(UserWarning, match=r"1 of 3 films failed.*poison"):

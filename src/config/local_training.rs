@@ -7,13 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Access;
+use super::{Access, prepared::Prepared};
 use crate::{
     dataset::{Dataset, export},
     error::{AtStage, Error, Result, Stage},
     local::lora::{LocalTrainer, Python},
-    train::{Trainer, client_token, lora},
-    types::{Finding, TrainingJob, TrainingSpec},
+    train::{client_token, lora},
+    types::TrainingSpec,
 };
 
 /// What is to be trained on this machine, on what, and how.
@@ -65,11 +65,11 @@ impl LocalTraining {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) where there is neither a dataset nor an export;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a dataset that cannot be exported.
-    pub async fn open(&self, access: &Access) -> Result<PreparedLocalTraining> {
+    pub async fn open(&self, access: &Access) -> Result<Prepared<LocalTrainer>> {
         self.prepare(access).await.at(Stage::Train)
     }
 
-    async fn prepare(&self, access: &Access) -> Result<PreparedLocalTraining> {
+    async fn prepare(&self, access: &Access) -> Result<Prepared<LocalTrainer>> {
         let export = self.exported(access).await?;
         let manifest = export.join("metadata.jsonl");
         let manifest = std::fs::read(&manifest).map_err(|e| Error::io("read", &manifest, e))?;
@@ -92,7 +92,13 @@ impl LocalTraining {
             .licence(&self.licence)
             .sample_prompts(&self.sample_prompts)
             .allow_unreviewed(self.allow_unreviewed);
-        Ok(PreparedLocalTraining { trainer, spec, reason })
+        Ok(Prepared {
+            trainer,
+            spec,
+            reason,
+            #[cfg(feature = "aws-train")]
+            role: None,
+        })
     }
 
     /// The folder of the export: written now where a dataset was given.
@@ -105,41 +111,5 @@ impl LocalTraining {
         let target = path.join("exports").join("diffusers");
         let format = export::format("diffusers")?;
         Ok(export::write(&dataset, format, &target, &export::Options::default()).await?.folder)
-    }
-}
-
-/// A job of this machine that is ready to be looked at and started.
-#[derive(Debug)]
-pub struct PreparedLocalTraining {
-    trainer: LocalTrainer,
-    spec: TrainingSpec,
-    reason: Option<String>,
-}
-
-impl PreparedLocalTraining {
-    /// Who trains.
-    pub fn trainer(&self) -> &LocalTrainer {
-        &self.trainer
-    }
-
-    /// Why so many steps, where nobody chose them.
-    pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
-    }
-
-    /// Everything that would make the job fail.
-    ///
-    /// # Errors
-    /// Only when the check itself could not be made.
-    pub async fn check(&self) -> Result<Vec<Finding>> {
-        self.trainer.check(&self.spec).await
-    }
-
-    /// Starts the job, goes on with one that ended before its end, or returns the one that is at work or done.
-    ///
-    /// # Errors
-    /// As [`LocalTrainer`] says.
-    pub async fn submit(&self) -> Result<TrainingJob> {
-        self.trainer.submit(&self.spec).await
     }
 }

@@ -14,6 +14,8 @@ mod local_training;
 mod models;
 mod onnx;
 mod openai;
+#[cfg(any(feature = "local-train", feature = "aws-train"))]
+mod prepared;
 mod providers;
 #[cfg(feature = "sagemaker")]
 mod sagemaker;
@@ -35,13 +37,15 @@ pub use self::cast_service::CastService;
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
 pub use self::clean::{Cleaner, Resource, Selection};
 #[cfg(feature = "local-train")]
-pub use self::local_training::{LocalTraining, PreparedLocalTraining};
+pub use self::local_training::LocalTraining;
 #[cfg(feature = "aws-train")]
 pub use self::models::bedrock_models_in;
+#[cfg(any(feature = "local-train", feature = "aws-train"))]
+pub use self::prepared::Prepared;
 #[cfg(feature = "sagemaker")]
-pub use self::sagemaker::{PreparedSageMakerTraining, SageMakerServingPlan, SageMakerTraining};
+pub use self::sagemaker::{SageMakerServingPlan, SageMakerTraining};
 #[cfg(feature = "aws-train")]
-pub use self::training::{PreparedTraining, Standing, Training, standings};
+pub use self::training::{Standing, Training, standings};
 pub use self::{
     access::Access,
     bedrock::{BedrockCaptionerChoice, BedrockEmbedder, BedrockEmbedderChoice},

@@ -5,21 +5,22 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::prepared::Prepared;
 use crate::{
     aws::{
         AwsContext, AwsSettings, S3Store,
         bedrock::TrainingRole,
         sagemaker::{
             JobFolders, SageMakerDeployer, SageMakerSettings, SageMakerTrainer, ServingSettings,
-            TrainingJobRequest, client_token, job_places, job_progress, sagemaker_role,
+            client_token, job_places, job_progress, sagemaker_role,
         },
     },
     dataset::export,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     generate::Storyboard,
     store::{Key, Store},
-    train::{Ledger, Trainer, lora},
-    types::{CustomModel, Finding, PriceTable, TrainingJob, TrainingSpec},
+    train::{Ledger, lora},
+    types::{CustomModel, PriceTable, TrainingSpec},
 };
 
 /// What is to be trained on SageMaker, on what, and how.
@@ -120,7 +121,7 @@ impl SageMakerTraining {
         aws: &AwsSettings,
         ledger: Ledger,
         prices: PriceTable,
-    ) -> Result<PreparedSageMakerTraining> {
+    ) -> Result<Prepared<SageMakerTrainer>> {
         self.prepare(aws, ledger, prices).await.at(Stage::Train)
     }
 
@@ -140,7 +141,7 @@ impl SageMakerTraining {
         aws: &AwsSettings,
         ledger: Ledger,
         prices: PriceTable,
-    ) -> Result<PreparedSageMakerTraining> {
+    ) -> Result<Prepared<SageMakerTrainer>> {
         let context = AwsContext::from_env(aws).await?;
         let data: Arc<dyn Store> = Arc::new(S3Store::new(self.dataset.trim_end_matches('/'), &context)?);
         let output: Arc<dyn Store> = Arc::new(S3Store::new(self.output.trim_end_matches('/'), &context)?);
@@ -199,54 +200,7 @@ impl SageMakerTraining {
             .prices(prices)
             .role_is_new(role.is_some())
             .allow_unreviewed(self.allow_unreviewed);
-        Ok(PreparedSageMakerTraining { trainer, spec, role, ledger, reason })
-    }
-}
-
-/// A job of SageMaker that is ready to be looked at and submitted.
-#[derive(Debug)]
-pub struct PreparedSageMakerTraining {
-    trainer: SageMakerTrainer,
-    spec: TrainingSpec,
-    role: Option<TrainingRole>,
-    ledger: Ledger,
-    reason: Option<String>,
-}
-
-impl PreparedSageMakerTraining {
-    /// Who trains.
-    pub fn trainer(&self) -> &SageMakerTrainer {
-        &self.trainer
-    }
-
-    /// Why so many steps, where nobody chose them.
-    pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
-    }
-
-    /// The request that would be sent.
-    pub fn request(&self) -> TrainingJobRequest {
-        self.trainer.request(&self.spec)
-    }
-
-    /// Everything that would make the job fail or waste money.
-    ///
-    /// # Errors
-    /// Only when the check itself could not be made.
-    pub async fn check(&self) -> Result<Vec<Finding>> {
-        self.trainer.check(&self.spec).await
-    }
-
-    /// Makes the role where none was given, and starts the job, or returns the one that the same dataset and settings
-    /// started before.
-    ///
-    /// # Errors
-    /// As the services say.
-    pub async fn submit(&self) -> Result<TrainingJob> {
-        if let Some(role) = &self.role {
-            role.ensure(&self.ledger).await?;
-        }
-        self.trainer.submit(&self.spec).await
+        Ok(Prepared { trainer, spec, reason, role: role.map(|role| (role, ledger)) })
     }
 }
 

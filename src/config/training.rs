@@ -5,21 +5,22 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::prepared::Prepared;
 #[cfg(feature = "sagemaker")]
 use crate::aws::sagemaker;
 use crate::{
     aws::{
         AwsContext, AwsSettings, S3Store,
         bedrock::{
-            BedrockDeployer, BedrockTrainer, Hyperparameters, JobRequest, JobSettings, Preset, TrainingRole,
+            BedrockDeployer, BedrockTrainer, Hyperparameters, JobSettings, Preset, TrainingRole,
             client_token, job_progress, suggest, training_losses,
         },
     },
     dataset::export::nova,
     error::{AtStage, Error, ErrorKind, Result, Stage},
     store::{Key, Store},
-    train::{Deployer, Entry, Ledger, ResourceKind, Trainer},
-    types::{DeploymentStatus, Finding, JobProgress, PriceTable, StepLoss, TrainingJob, TrainingSpec},
+    train::{Deployer, Entry, Ledger, ResourceKind},
+    types::{DeploymentStatus, JobProgress, PriceTable, StepLoss, TrainingSpec},
 };
 
 /// What is to be trained, on what, and how.
@@ -83,7 +84,7 @@ impl Training {
         aws: &AwsSettings,
         ledger: Ledger,
         prices: PriceTable,
-    ) -> Result<PreparedTraining> {
+    ) -> Result<Prepared<BedrockTrainer>> {
         self.prepare(aws, ledger, prices).await.at(Stage::Train)
     }
 
@@ -92,7 +93,7 @@ impl Training {
         aws: &AwsSettings,
         ledger: Ledger,
         prices: PriceTable,
-    ) -> Result<PreparedTraining> {
+    ) -> Result<Prepared<BedrockTrainer>> {
         let context = AwsContext::from_env(aws).await?;
         if let Some(refusal) = BedrockTrainer::refusal(&context, &self.base_model).await? {
             return Err(Error::new(
@@ -135,54 +136,7 @@ impl Training {
             .prices(prices)
             .role_is_new(role.is_some())
             .allow_unreviewed(self.allow_unreviewed);
-        Ok(PreparedTraining { trainer, spec, role, ledger, reason })
-    }
-}
-
-/// A job that is ready to be looked at and submitted.
-#[derive(Debug)]
-pub struct PreparedTraining {
-    trainer: BedrockTrainer,
-    spec: TrainingSpec,
-    role: Option<TrainingRole>,
-    ledger: Ledger,
-    reason: Option<String>,
-}
-
-impl PreparedTraining {
-    /// Who trains.
-    pub fn trainer(&self) -> &BedrockTrainer {
-        &self.trainer
-    }
-
-    /// Why these hyperparameters, where nobody chose them.
-    pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
-    }
-
-    /// The request that would be sent.
-    pub fn request(&self) -> JobRequest {
-        self.trainer.request(&self.spec)
-    }
-
-    /// Everything that would make the job fail or waste money.
-    ///
-    /// # Errors
-    /// Only when the check itself could not be made.
-    pub async fn check(&self) -> Result<Vec<Finding>> {
-        self.trainer.check(&self.spec).await
-    }
-
-    /// Makes the role where none was given, and starts the job, or returns the one that the same dataset and settings
-    /// started before.
-    ///
-    /// # Errors
-    /// As the services say.
-    pub async fn submit(&self) -> Result<TrainingJob> {
-        if let Some(role) = &self.role {
-            role.ensure(&self.ledger).await?;
-        }
-        self.trainer.submit(&self.spec).await
+        Ok(Prepared { trainer, spec, reason, role: role.map(|role| (role, ledger)) })
     }
 }
 

@@ -18,6 +18,8 @@ use picchu::{
 };
 use serde_json::{Value, json};
 
+#[cfg(feature = "sagemaker")]
+use crate::fake_sagemaker::service;
 #[cfg(feature = "aws-train")]
 use crate::train;
 use crate::{
@@ -513,6 +515,61 @@ async fn a_model_is_trained_served_asked_to_draw_and_cleaned_away() {
     assert!(held.lock().unwrap().is_empty(), "{held:?}");
     assert!(succeeds(&aws, &["clean", other, "--scan"]).await.contains("Nothing"));
     assert!(succeeds(&aws, &["status", folder]).await.contains("Nothing is at work"));
+}
+
+#[cfg(feature = "sagemaker")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lora_is_trained_and_served_on_sagemaker_and_cleaned_away() {
+    let (held, script) = service(4);
+    let aws = FakeAws::start(script).await;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let panels = dir.path().join("panels.toml");
+    std::fs::write(&panels, "[[panels]]\nprompt = \"Mayu waves\"\nseed = 7\n").unwrap();
+    let panels = panels.to_str().unwrap();
+    let train = ["train", "s3://bucket/film", "--on", "sagemaker", "--output", "s3://bucket/model"];
+    let rest = ["--ledger", folder, "--spot", "--instance", "ml.g5.2xlarge", "--set", "steps=700"];
+    let with = |more: &[&'static str]| [&train[..], &rest, more].concat();
+
+    let refused = text(&picchu(&aws, &with(&["--check"])).await);
+    assert!(refused.contains("give --role, or --create-role"), "{refused}");
+    let role = succeeds(&aws, &with(&["--print-role", "123456789012"])).await;
+    assert!(role.contains("sagemaker.amazonaws.com") && role.contains("arn:aws:s3:::bucket/film"), "{role}");
+    let printed = succeeds(&aws, &with(&["--print-request", "--role", train::ROLE])).await;
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["EnableManagedSpotTraining"], true);
+    let looked = succeeds(&aws, &with(&["--check", "--role", train::ROLE])).await;
+    assert!(looked.contains("licence apache-2.0"), "{looked}");
+    let unasked = picchu(&aws, &with(&["--role", train::ROLE])).await;
+    assert_eq!(unasked.status.code(), Some(2), "nobody is there to ask: {}", text(&unasked));
+    assert_eq!(aws.count("CreateTrainingJob"), 0);
+
+    for _ in 0..2 {
+        succeeds(&aws, &with(&["--yes", "--role", train::ROLE])).await;
+    }
+    assert_eq!(aws.count("CreateTrainingJob"), 1, "the second run finds the first one's job");
+    let sent: Value = serde_json::from_slice(&aws.requests_of("CreateTrainingJob")[0].body).unwrap();
+    assert_eq!(sent, printed, "what was printed is what was sent");
+    let status = succeeds(&aws, &["status", folder]).await;
+    assert!(status.contains("SageMaker training job") && status.contains("waiting"), "{status}");
+    held.lock().unwrap().complete();
+    let watched = succeeds(&aws, &with(&["--yes", "--role", train::ROLE, "--watch"])).await;
+    assert!(watched.contains("completed"), "{watched}");
+
+    let job = held.lock().unwrap().jobs.keys().next().unwrap().clone();
+    let deploy = ["deploy", &job, "--on", "sagemaker", "--ledger", folder, "--yes", "--json"];
+    let deployed: Value = serde_json::from_str(&succeeds(&aws, &deploy).await).unwrap();
+    let (endpoint, images) = (deployed["deployment"]["id"].as_str(), deployed["images"].as_str());
+    let board = dir.path().join("board");
+    let generate = ["generate", panels, "--out", board.to_str().unwrap(), "--endpoint", endpoint.unwrap()];
+    let alone = text(&picchu(&aws, &generate).await);
+    assert!(alone.contains("--images"), "{alone}");
+    let drawn = succeeds(&aws, &[&generate[..], &["--images", images.unwrap()]].concat()).await;
+    assert!(drawn.contains("1 images to draw, at no price for each"), "{drawn}");
+    assert_eq!(std::fs::read_dir(board.join("panels")).unwrap().count(), 1);
+
+    succeeds(&aws, &["clean", folder, "--yes"]).await;
+    assert!(held.lock().unwrap().is_empty(), "{held:?}");
 }
 
 #[cfg(feature = "aws-train")]

@@ -117,8 +117,6 @@ impl Evaluate {
     #[cfg(feature = "local-train")]
     fn prompts(&self) -> Result<Vec<picchu::generate::Panel>> {
         let Some(path) = &self.panels else { return Ok(Vec::new()) };
-        let text =
-            std::fs::read_to_string(path).map_err(|e| picchu::Error::io("read the panels", path, e))?;
-        Ok(picchu::generate::Storyboard::from_toml(&text)?.panels)
+        Ok(crate::generate::storyboard(path)?.panels)
     }
 }

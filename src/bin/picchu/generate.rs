@@ -1,8 +1,13 @@
 //! `picchu generate`: a storyboard, panel by panel.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
+#[cfg(feature = "sagemaker")]
+use picchu::aws::sagemaker::SageMakerGenerator;
 #[cfg(feature = "aws-train")]
 use picchu::aws::{
     AwsContext,
@@ -50,6 +55,9 @@ pub(crate) struct Generate {
     #[cfg(feature = "local-train")]
     #[command(flatten)]
     local: LocalDrawing,
+    #[cfg(feature = "sagemaker")]
+    #[command(flatten)]
+    sagemaker: SageMakerDrawing,
     #[cfg(feature = "aws-train")]
     #[command(flatten)]
     bedrock: BedrockDrawing,
@@ -127,6 +135,18 @@ impl LocalDrawing {
     }
 }
 
+#[cfg(feature = "sagemaker")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On Amazon SageMaker")]
+struct SageMakerDrawing {
+    /// The endpoint that draws, as `picchu deploy` names it. One without a machine gets one first, which takes some minutes.
+    #[arg(long, value_name = "ENDPOINT", requires = "images", conflicts_with = "model")]
+    endpoint: Option<String>,
+    /// Folder on S3 for requests and images, as `picchu deploy` names it.
+    #[arg(long, value_name = "S3_FOLDER")]
+    images: Option<PathBuf>,
+}
+
 #[cfg(feature = "aws-train")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "On Amazon Bedrock")]
@@ -164,9 +184,7 @@ impl BedrockDrawing {
 
 impl Generate {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
-        let text = std::fs::read_to_string(&self.panels)
-            .map_err(|e| Error::io("read the panels", &self.panels, e))?;
-        let board = Storyboard::from_toml(&text)?;
+        let board = storyboard(&self.panels)?;
         let mut meter = Meter::new(price_table(self.prices.as_deref())?);
         if let Some(usd) = self.budget {
             meter = meter.budget(checked_budget(usd)?);
@@ -230,6 +248,11 @@ impl Generate {
     // A build with only one of them waits for nothing.
     #[allow(clippy::unused_async)]
     async fn generator(&self, access: &Access, meter: &Arc<Meter>) -> Result<Arc<dyn Generator>> {
+        #[cfg(feature = "sagemaker")]
+        if let (Some(endpoint), Some(images)) = (&self.sagemaker.endpoint, &self.sagemaker.images) {
+            let context = AwsContext::from_env(&access.aws).await?;
+            return Ok(Arc::new(SageMakerGenerator::new(&context, endpoint, access.store(images)?)));
+        }
         #[cfg(feature = "aws-train")]
         if let Some(model) = &self.bedrock.model {
             return Ok(Arc::new(self.bedrock.generator(model, access, meter).await?));
@@ -245,6 +268,12 @@ impl Generate {
             Err(Error::invalid("name who draws with --model"))
         }
     }
+}
+
+/// A storyboard from a file.
+pub(crate) fn storyboard(path: &Path) -> Result<Storyboard> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the panels", path, e))?;
+    Storyboard::from_toml(&text)
 }
 
 fn price(usd: Option<f64>) -> String {

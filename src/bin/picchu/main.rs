@@ -86,7 +86,7 @@ enum Command {
     Stats(curate::Stats),
     /// Find out who is in a film, cut reference pictures, keep the cast where a service finds it.
     Cast(cast::CastCommand),
-    /// Train a model on a dataset: on this machine, or on Amazon Bedrock if the model can be trained there.
+    /// Train a model on a dataset: on this machine, on Amazon `SageMaker`, or on Amazon Bedrock if the model can be trained there.
     #[cfg(any(feature = "aws-train", feature = "local-train"))]
     Train(Box<train::Train>),
     /// Show how far training jobs and deployments are.
