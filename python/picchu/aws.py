@@ -3,14 +3,18 @@
 The classes only hold options; the work is done in `Plan.run`. `enrol` puts a cast's faces where `Rekognition`
 finds them, `batch` asks at half the price; `train`, `deploy` and `generate` fine-tune a model of Bedrock,
 serve it and draw with it; `SageMakerTraining` and `SageMakerServing` do so with open models on SageMaker;
-`clean` removes what bills. Region and credentials come from the environment and
-the AWS files (``AWS_REGION``, ``AWS_PROFILE``, a role); no option holds a secret.
+`clean` removes what bills. Region and credentials come from the environment and the AWS files
+(``AWS_REGION``, ``AWS_PROFILE``, a role), or from a ``boto3.Session`` (`use_session`); no option holds a
+secret.
 `Plan.explain` says what a run will cost before anything is paid, and ``budget`` of `Plan.run` ends it before
 a sum is passed.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from picchu import _picchu
 from picchu.batch import BatchJob, BatchProgress, batch
 from picchu.bedrock import NovaCaptioner, NovaEmbedder, TitanEmbedder
 from picchu.customize import (
@@ -28,6 +32,7 @@ from picchu.customize import (
     training_job,
 )
 from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
+from picchu.exceptions import InvalidInput
 from picchu.rekognition import (
     EnrolledReference,
     Enrolment,
@@ -78,4 +83,19 @@ __all__ = [
     "train",
     "training_job",
     "training_log",
+    "use_session",
 ]
+
+
+def use_session(session: Any | None) -> None:
+    """Has all calls of this process take credentials and Region from a ``boto3.Session``, renewed as it does.
+
+    Args:
+        session: The session; None for the environment and the AWS files again.
+
+    >>> import boto3  # doctest: +SKIP
+    >>> picchu.aws.use_session(boto3.Session(profile_name="studio"))  # doctest: +SKIP
+    """
+    if session is not None and not callable(getattr(session, "get_credentials", None)):
+        raise InvalidInput(f"{type(session).__name__} is no boto3.Session")
+    _picchu.use_session(session)

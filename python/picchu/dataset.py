@@ -17,8 +17,10 @@ from picchu.places import Place
 from picchu.reports import LintReport, ThresholdReport, threshold_report
 
 if TYPE_CHECKING:
+    import datasets
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -449,15 +451,9 @@ class Dataset(Sequence[Record]):
             return self._by_id[index]
         return self.records[index]
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a record, indexed by id. Needs pandas.
-
-        Columns: character, time, outcome, caption, confidence, quality, similarity, covered_by, reason, image
-        (the path), width, height, left, top, box_width, box_height, frame_index, embedding_row.
-        """
-        import pandas as pd
-
-        columns: dict[str, list[Any]] = {
+    def _columns(self) -> dict[str, list[Any]]:
+        """A row for each record."""
+        return {
             "character": [record.character for record in self],
             "time": [record.time for record in self],
             "outcome": [record.outcome for record in self],
@@ -477,10 +473,67 @@ class Dataset(Sequence[Record]):
             "frame_index": [record.frame_index for record in self],
             "embedding_row": [record.embedding_row for record in self],
         }
-        frame = pd.DataFrame(columns, index=pd.Index([record.id for record in self], name="id"))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a record, indexed by id. Needs pandas.
+
+        Columns: character, time, outcome, caption, confidence, quality, similarity, covered_by, reason, image
+        (the path), width, height, left, top, box_width, box_height, frame_index, embedding_row.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(self._columns(), index=pd.Index([record.id for record in self], name="id"))
         types = {"outcome": "category", "width": "Int64", "height": "Int64", "embedding_row": "Int64"}
         numbers = dict.fromkeys(("time", "confidence", "quality", "similarity"), "float64")
         return frame.astype({**types, **numbers})
+
+    def to_arrow(self) -> pa.Table:
+        """One row a record: id, the columns of `to_pandas`, and embedding. Needs pyarrow.
+
+        Embeddings are lists of float32 of one length; null where a record has none.
+        """
+        import pyarrow as pa
+
+        text, real, whole = pa.string(), pa.float64(), pa.int64()
+        types = dict.fromkeys(("time", "confidence", "quality", "similarity"), real)
+        types |= dict.fromkeys(("left", "top", "box_width", "box_height"), real)
+        types |= dict.fromkeys(("width", "height", "frame_index", "embedding_row"), whole)
+        columns = {"id": [record.id for record in self], **self._columns()}
+        arrays = {name: pa.array(values, types.get(name, text)) for name, values in columns.items()}
+        vectors = self.embeddings
+        rows = [None if record.embedding_row is None else vectors[record.embedding_row] for record in self]
+        arrays["embedding"] = pa.array(rows, pa.list_(pa.float32(), vectors.shape[1] if len(vectors) else 1))
+        return pa.table(arrays)
+
+    def to_datasets(self) -> datasets.Dataset:
+        """The kept images as a ``datasets.Dataset``: image, text, character, id. Needs that package.
+
+        Images of a dataset on this machine are read when they are asked for.
+        """
+        import datasets
+
+        kept = [record for record in self.kept if record.crop is not None]
+        here = "://" not in self.place
+        features = datasets.Features(
+            {
+                "image": datasets.Image(),
+                "text": datasets.Value("string"),
+                "character": datasets.Value("string"),
+                "id": datasets.Value("string"),
+            }
+        )
+        columns = {
+            "image": [
+                str(record.crop.path)
+                if here and record.crop
+                else {"bytes": record.image_bytes(), "path": None}
+                for record in kept
+            ],
+            "text": [record.caption for record in kept],
+            "character": [record.character for record in kept],
+            "id": [record.id for record in kept],
+        }
+        return datasets.Dataset.from_dict(columns, features=features)
 
     def review(
         self,
@@ -582,7 +635,7 @@ class Dataset(Sequence[Record]):
             log = Path(folder, "reviews.jsonl")
             log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
             self._native.merge_reviews([str(log)])
-        return open_dataset(self.path)
+        return open_dataset(self.place)
 
     def to_label_studio(
         self,

@@ -14,6 +14,7 @@ from picchu.dataset import Dataset
 from picchu.drawing import Panel
 from picchu.local import LayoutEmbedder, Lora
 from picchu.pipeline import Detector, Embedder, chosen
+from picchu.places import Place, place
 
 __all__ = ["CharacterScore", "Contestant", "Evaluation", "evaluate", "evaluate_async"]
 
@@ -77,15 +78,15 @@ class Evaluation:
 
 
 def evaluate(
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: Dataset | Place,
     *,
     detector: Detector,
     out: str | os.PathLike[str],
     artists: Mapping[str, Lora] | None = None,
-    images: Mapping[str, str | os.PathLike[str]] | None = None,
+    images: Mapping[str, Place] | None = None,
     panels: Iterable[str | Panel] = (),
     embedder: Embedder | None = None,
-    film: str | os.PathLike[str] | None = None,
+    film: Place | None = None,
     captions: int = 24,
     side: int = 768,
     copy_similarity: float | None = None,
@@ -123,11 +124,11 @@ def evaluate(
     folder = Path(out)
     choices, plugged = chosen({"detector": detector, "embedder": embedder or LayoutEmbedder()})
     asked = {
-        "dataset": os.fspath(dataset.path if isinstance(dataset, Dataset) else dataset),
+        "dataset": dataset.place if isinstance(dataset, Dataset) else place(dataset),
         "cast": detector.cast.to_dict(),
         **choices,
-        "film": None if film is None else os.fspath(film),
-        "images": {name: os.fspath(place) for name, place in (images or {}).items()},
+        "film": None if film is None else place(film),
+        "images": {name: place(where) for name, where in (images or {}).items()},
         "panels": [asdict(Panel(panel) if isinstance(panel, str) else panel) for panel in panels],
         "options": {"captions": captions, "side": side, "copy_similarity": copy_similarity},
         "out": os.fspath(folder),

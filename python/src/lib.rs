@@ -21,6 +21,7 @@ mod review;
 mod runtime;
 mod sagemaker;
 mod sampling;
+mod session;
 mod training;
 
 #[pyo3::pymodule]
@@ -58,6 +59,8 @@ mod _picchu {
         sagemaker_job, sagemaker_log, sagemaker_serving_requests, sagemaker_training_request,
         train_on_sagemaker, wait_for_sagemaker_endpoint,
     };
+    #[pymodule_export]
+    use super::session::use_session;
     #[pymodule_export]
     use super::training::{
         check_training, delete_deployment, deploy, drawing_requests, estimate_drawing, generate,

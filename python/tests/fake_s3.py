@@ -18,6 +18,7 @@ class FakeS3:
         self.objects: dict[str, bytes] = {}
         self.bytes_out = 0
         self.requests: list[str] = []
+        self.authorizations: list[str] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +40,7 @@ class FakeS3:
                 url = urlsplit(self.path)
                 key, query = unquote(url.path.lstrip("/")), parse_qs(url.query)
                 service.requests.append(f"{self.command} {key}")
+                service.authorizations.append(self.headers.get("Authorization", ""))
                 sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.command == "PUT":
                     if self.headers.get("If-None-Match") and key in service.objects:

@@ -78,3 +78,38 @@ def test_what_is_wrong_with_an_address_is_said(s3: FakeS3) -> None:
         _ = picchu.film(f"{s3.address}/bucket/none.mp4").info
     with pytest.raises(picchu.Unsupported, match="no store for gs://"):
         picchu.open_dataset("gs://bucket/film")
+
+
+def test_a_session_gives_keys_and_region(
+    s3: FakeS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    boto3 = pytest.importorskip("boto3")
+    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(picchu.ConfigError, match="Region"):
+        _ = picchu.film("s3://bucket/films/two friends.mp4").info
+    session = boto3.Session("AKIASESSION", "a-session-secret", "a-token", region_name="eu-west-1")
+    try:
+        picchu.aws.use_session(session)
+        assert picchu.film("s3://bucket/films/two friends.mp4").info.width == 1280
+        assert "AKIASESSION" in s3.authorizations[-1]
+        assert "/eu-west-1/s3/" in s3.authorizations[-1]
+
+        class Over:
+            region_name = "eu-west-1"
+
+            def get_credentials(self) -> None:
+                return None
+
+        picchu.aws.use_session(Over())
+        with pytest.raises(picchu.PicchuError, match="no credentials") as caught:
+            _ = picchu.film("s3://bucket/films/two friends.mp4").info
+        assert "a-session-secret" not in str(caught.value)
+        with pytest.raises(picchu.InvalidInput, match=r"no boto3\.Session"):
+            picchu.aws.use_session("eu-west-1")
+    finally:
+        picchu.aws.use_session(None)
+    assert "a-session-secret" not in "".join(capfd.readouterr())

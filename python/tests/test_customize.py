@@ -257,4 +257,4 @@ def pattern_of(shape: Any) -> str:
     """As Python writes it, which knows no classes of letters by name and no halves of characters."""
     pattern = str(shape.metadata.get("pattern", ".*"))
     pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
-    return re.sub(r"\\p\{\w+\}", r"\\w", pattern)
+    return re.sub(r"\\p\{\w+\}", r"\\w", pattern.replace(r"\p{Print}", "[ -~]"))

@@ -138,3 +138,30 @@ def test_exports_are_checked(dataset: picchu.Dataset, tmp_path: Path) -> None:
     assert address == lines[0]["image-ref"]
     with pytest.raises(FileNotFoundError, match="folder does not exist"):
         dataset.export("nova", uri="s3://my-bucket/film", out=tmp_path / "none" / "train.jsonl")
+
+
+def test_records_make_arrow_tables(dataset: picchu.Dataset) -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = dataset.to_arrow()
+    assert table.num_rows == len(dataset)
+    assert table["id"].to_pylist() == [record.id for record in dataset]
+    assert table["time"].type == pa.float64()
+    first = next(record for record in dataset if record.embedding_row is not None)
+    row = table["id"].to_pylist().index(first.id)
+    np.testing.assert_array_equal(table["embedding"][row].as_py(), dataset.embeddings[first.embedding_row])
+    assert table["outcome"].to_pylist() == [record.outcome for record in dataset]
+    assert table["width"].to_pylist() == [record.crop and record.crop.width for record in dataset]
+
+
+def test_kept_images_make_a_hugging_face_dataset(dataset: picchu.Dataset) -> None:
+    pytest.importorskip("datasets")
+    made = dataset.to_datasets()
+    assert made["text"][:] == [record.caption for record in dataset.kept]
+    assert made[0]["image"].size == dataset.kept[0].image.size
+
+
+def test_pictures_become_tensors(dataset: picchu.Dataset) -> None:
+    torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+    picture = dataset.kept[0].to_numpy()
+    tensor = torch.from_numpy(picture.copy()).permute(2, 0, 1)
+    assert tuple(tensor.shape) == (3, *picture.shape[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 import picchu
-from picchu import local
+from picchu import aws, local
 from picchu.dataset import Counts, Crop, Outcome, PixelRect, Quality, Review
 from picchu.exceptions import Gap
 
@@ -190,3 +191,123 @@ def errors() -> None:
         assert_type(kind("words", retryable=True).gap, Gap | None)
     assert_type(picchu.__version__, str)
     assert issubclass(picchu.GapWarning, UserWarning)
+
+
+def curated() -> None:
+    film = picchu.film("film.mp4")
+    assert_type(film.shots(), picchu.Shots)
+    assert_type(film.shots()[0], picchu.Shot)
+    assert_type(film.shots()[0].number, int)
+    assert_type(film.shots().drawings[0], picchu.Drawing)
+    assert_type(film.shots()[0].transition, picchu.Transition | None)
+    assert_type(picchu.merge(["one", Path("other")], "both"), picchu.Dataset)
+    assert_type(picchu.validate("dataset"), picchu.Validation)
+
+
+class Mine:
+    """A detector, an embedder, a captioner and a reviewer, for the type checker's eyes."""
+
+    version = "1"
+    name = "mine"
+    dimensions = 3
+    default_min_similarity = 0.9
+
+    def __init__(self, cast: picchu.Cast) -> None:
+        self.cast = cast
+
+    def detect(self, frames: Sequence[picchu.Frame]) -> list[list[picchu.Detection]]:
+        box = picchu.BoundingBox.from_pixels(1, 2, 3, 4, width=10, height=10)
+        return [[picchu.Detection(box, "Nilo", 0.5)] for _ in frames]
+
+    async def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.stack([crop.mean(axis=(0, 1), dtype=np.float32) for crop in crops])
+
+    def caption(self, requests: Sequence[picchu.CaptionRequest]) -> list[str]:
+        return [f"{request.subjects[0].character} waits" for request in requests]
+
+    def review(self, records: Sequence[picchu.Record]) -> list[Review | None]:
+        return [picchu.Review(rejected="dull") if record.similarity else None for record in records]
+
+
+async def plugged() -> None:
+    mine = Mine(picchu.Cast.load("cast.toml"))
+    detector: picchu.plugins.Detector = mine
+    embedder: picchu.plugins.Embedder = mine
+    captioner: picchu.plugins.Captioner = mine
+    reviewer: picchu.plugins.Reviewer = mine
+    plan = picchu.film("film.mp4").detect(detector).dedupe(embedder).caption(captioner)
+    assert_type(await plan.run_async("dataset/", progress=False), picchu.Dataset)
+    assert_type(await plan.explain_async(), picchu.Explanation)
+    assert_type(await plan.estimate_async("dataset/"), float | None)
+    assert_type(await picchu.in_thread(picchu.open_dataset, "dataset/"), picchu.Dataset)
+    assert_type(picchu.open_dataset("dataset/").review_by(reviewer, batch=8), picchu.Dataset)
+    plan.detect(picchu.Frame)  # type: ignore[arg-type]
+    await plan.run_async("dataset/", progres=False)  # type: ignore[call-arg]
+
+
+async def models() -> None:
+    local_training = local.LoraTraining("dataset", hyperparameters={"rank": 32, "learning_rate": 1e-4})
+    assert_type(local_training.check(), tuple[aws.Finding, ...])
+    job = local_training.train()
+    assert_type(job, aws.TrainingJob)
+    assert_type(local.wait(job), aws.Standing)
+    assert_type(await local.wait_async(job), aws.Standing)
+    assert_type(local.status("models"), tuple[aws.Standing, ...])
+    assert_type(local.stop(job), aws.TrainingJob)
+    lora = local.Lora(job, lora_scale=0.8)
+    assert_type(lora.base(), local.Lora)
+    assert_type(lora.checkpoints(), dict[str, local.Lora])
+    assert_type(lora.generate([local.Panel("Mayu waves"), "Mayu sits"], out="board"), local.Storyboard)
+    assert_type(await lora.generate_async(["Mayu waves"], out="board"), local.Storyboard)
+    judge = local.PaletteDetector("cast.toml")
+    found = picchu.evaluate("dataset", detector=judge, artists={"lora": lora}, out="report")
+    assert_type(found, picchu.Evaluation)
+    assert_type(await picchu.evaluate_async("dataset", detector=judge, out="report"), picchu.Evaluation)
+    assert_type(found.contestants, tuple[picchu.Contestant, ...])
+    assert_type(found.contestants[0].characters["Mayu"], picchu.CharacterScore)
+
+
+async def bedrock() -> None:
+    plan = (
+        picchu.film("s3://bucket/film.mp4")
+        .detect("cast.toml")
+        .dedupe(aws.TitanEmbedder())
+        .dedupe(aws.NovaEmbedder())
+        .caption(aws.NovaCaptioner())
+        .caption(local.OpenAiCaptioner(model="qwen"))
+    )
+    assert_type(plan.run("s3://bucket/dataset"), picchu.Dataset)
+    work = aws.batch(
+        "s3://bucket/dataset", aws.TitanEmbedder(), s3="s3://bucket/batch", role="arn:aws:iam::1:role/x"
+    )
+    assert_type(work, aws.BatchProgress)
+    assert_type(work.jobs, tuple[aws.BatchJob, ...])
+    training = aws.Training("s3://bucket/film", output="s3://bucket/model", preset="characters")
+    assert_type(training.check(), tuple[aws.Finding, ...])
+    job = aws.train(training, ledger="work")
+    assert_type(aws.training_job(job.id), aws.TrainingJob)
+    assert_type(job.model, aws.CustomModel | None)
+    assert_type(aws.status("work"), tuple[aws.Standing, ...])
+    assert_type(aws.sweep(aws.hyperparameters(pictures=60)), tuple[dict[str, str], ...])
+    with aws.deploy("arn:aws:bedrock:…", ledger="work") as deployment:
+        assert_type(deployment, aws.Deployment)
+        await deployment.wait_async(timeout=60)
+        board = aws.generate(["Mayu waves"], model=deployment, out="board")
+        assert_type(await aws.generate_async(["Mayu waves"], model="m", out="board"), aws.Storyboard)
+    assert_type(board[0], aws.DrawnPanel)
+    assert_type(board[0].images, tuple[aws.DrawnImage, ...])
+    drawing = aws.Drawing([aws.Panel("Mayu waves", seed=7)], model="m")
+    assert_type(await drawing.draw_async("board", budget=1.0), aws.Storyboard)
+
+
+async def sagemaker() -> None:
+    training = aws.SageMakerTraining("s3://bucket/film", output="s3://bucket/model", spot=True)
+    assert_type(training.check(), tuple[aws.Finding, ...])
+    job = training.train(ledger="work")
+    assert_type(job, aws.TrainingJob)
+    assert_type(aws.training_log(job, lines=20), tuple[str, ...])
+    with aws.SageMakerServing(job).deploy(ledger="work") as endpoint:
+        assert_type(endpoint, aws.SageMakerEndpoint)
+        assert_type(endpoint.generate(["Mayu waves"], out="board"), aws.Storyboard)
+        assert_type(await endpoint.generate_async(["Mayu waves"], out="board"), aws.Storyboard)
+    aws.use_session(None)

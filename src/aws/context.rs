@@ -11,7 +11,10 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 
-use super::error::credentials_error;
+use super::{
+    error::{credentials_error, provider_error},
+    keys,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where to call; what is not given comes from the environment and the user's AWS files.
@@ -45,12 +48,18 @@ pub struct AwsContext {
 
 impl AwsContext {
     /// From the environment (`AWS_REGION`, `AWS_PROFILE`, …), the user's AWS files, and the machine's role; the only
-    /// reader of them.
+    /// reader of them. Keys that the application has itself come from [`use_keys`](super::use_keys).
     ///
     /// # Errors
     /// [`Config`](ErrorKind::Config) where no Region is set. Credentials are looked for at the first call.
     pub async fn from_env(settings: &AwsSettings) -> Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+        if let Some(source) = keys::of_process() {
+            if let Some(region) = source.region() {
+                loader = loader.region(region);
+            }
+            loader = loader.credentials_provider(source);
+        }
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -159,7 +168,7 @@ impl AwsContext {
         let Some(provider) = self.sdk.credentials_provider() else {
             return Err(credentials_error("none are set"));
         };
-        let keys = provider.provide_credentials().await.map_err(|e| credentials_error(&e.to_string()))?;
+        let keys = provider.provide_credentials().await.map_err(|e| provider_error(&e))?;
         Ok(keys.access_key_id().to_owned())
     }
 }

@@ -35,7 +35,7 @@ where
             Error::new(ErrorKind::Timeout, format!("{call} could not connect in time"))
         }
         SdkError::DispatchFailure(_) => match cause::<CredentialsError>(&error) {
-            Some(e) => credentials_error(&e.to_string()),
+            Some(e) => provider_error(e),
             None => Error::new(
                 ErrorKind::Unavailable,
                 format!("{call} could not reach the service: {}", deepest(&error)),
@@ -46,7 +46,7 @@ where
             format!("{call} got an answer that breaks off or is not understood: {}", deepest(&error)),
         ),
         SdkError::ConstructionFailure(_) => match cause::<CredentialsError>(&error) {
-            Some(e) => credentials_error(&e.to_string()),
+            Some(e) => provider_error(e),
             None => Error::invalid(format!("{call} cannot be sent: {}", deepest(&error))),
         },
         _ => Error::internal(format!("{call} failed: {}", deepest(&error))),
@@ -71,6 +71,14 @@ pub(crate) fn credentials_error(why: &str) -> Error {
             shorten(why)
         ),
     )
+}
+
+/// What a provider of credentials says: in its own words where it is the application's.
+pub(crate) fn provider_error(error: &CredentialsError) -> Error {
+    match cause::<Error>(error) {
+        Some(own) => Error::new(own.kind(), own.message()),
+        None => credentials_error(&error.to_string()),
+    }
 }
 
 /// The kind, and whether the same call may succeed later.

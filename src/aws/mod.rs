@@ -10,6 +10,7 @@ mod error;
 mod guard;
 #[cfg(feature = "sagemaker")]
 mod json_service;
+mod keys;
 #[cfg(feature = "aws-rekognition")]
 pub mod rekognition;
 #[cfg(feature = "aws-s3")]
@@ -30,6 +31,7 @@ pub use self::sqs::{Message, Queue};
 pub use self::tagged::Tagged;
 pub use self::{
     context::{AwsContext, AwsSettings},
+    keys::{KeySource, Keys, use_keys},
     services::{ServiceAnswer, ask_services},
 };
 // Builds with `aws` alone have no client that could fail.
