@@ -30,14 +30,16 @@ print(took)
 
 def test_interpreters_exit_cleanly_after_use(film_path: Path) -> None:
     code = """
-import sys, numpy as np, picchu
+import asyncio, sys, numpy as np, picchu
 frames = picchu.film(sys.argv[1]).frames(max_side=64)
 next(frames)
-picchu.dedupe(np.random.default_rng(0).standard_normal((2000, 64)), min_similarity=0.9, threads=2)
+x = np.random.default_rng(0).standard_normal((2000, 64))
+picchu.dedupe(x, min_similarity=0.9, threads=2)
+asyncio.run(picchu.in_thread(next, frames))
 """
     with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(lambda _: child(code, film_path), range(20)))
-    assert [(end.returncode, end.stderr) for end in ends] == [(0, "")] * 20
+        ends = list(pool.map(lambda _: child(code, film_path), range(100)))
+    assert [(end.returncode, end.stderr) for end in ends] == [(0, "")] * 100
 
 
 def start(code: str, *arguments: str | os.PathLike[str]) -> subprocess.Popen[str]:
