@@ -33,6 +33,8 @@
 pub mod aws;
 pub mod caption;
 pub mod cast;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod crop;
 pub mod dataset;

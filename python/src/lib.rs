@@ -7,6 +7,7 @@
 //! through one of the two doors in `runtime.rs`.
 
 mod cast;
+mod cli;
 mod cloud;
 mod curate;
 mod dataset;
@@ -30,6 +31,8 @@ mod _picchu {
 
     #[pymodule_export]
     use super::cast::{add_reference, learn_cast, suggest_cast};
+    #[pymodule_export]
+    use super::cli::main;
     #[pymodule_export]
     use super::cloud::{batch, delete_collection, enrol, resources};
     #[pymodule_export]

@@ -128,3 +128,44 @@ print("finished")
     whole = plan.run(tmp_path / "whole", progress=False)
     for name in ("picchu.json", "records.jsonl", "embeddings.npy"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+def command(*arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "picchu", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_line_comes_with_the_wheel(film_path: Path, cast_path: Path, tmp_path: Path) -> None:
+    assert command("--version").stdout == f"picchu {picchu.__version__}\n"
+    helped = command("train", "--help")
+    assert helped.returncode == 0
+    assert "--on <ON>" in helped.stdout
+    nothing = command("stats", tmp_path / "none")
+    assert (nothing.returncode, nothing.stdout) == (3, "")
+    assert nothing.stderr.startswith("error: ")
+    assert command("no-such-command").returncode == 2
+    out = tmp_path / "dataset"
+    made = command("build", film_path, "--cast", cast_path, "--fps", "1", "--limit", "12", "--out", out)
+    assert made.returncode == 0, made.stderr
+    assert picchu.open_dataset(out).counts.frames == 12
+
+
+def test_ctrl_c_ends_the_command_line_with_its_own_word(
+    film_path: Path, cast_path: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "picchu", "build", film_path, "--cast", cast_path, "--out", tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "work").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
