@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 FILM := examples/film/two_friends
 FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-sqs,aws-train,aws-a2i,local-train,sagemaker,onnx,http
 
+# The wheel that is tested is not optimized across crates, which takes minutes.
+QUICK := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+
 .PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 
 help: ## List the targets
@@ -19,7 +22,7 @@ test-rust: $(VENV)/moto-5.2.5 $(VENV)/onnxruntime $(VENV)/training ## Rust tests
 	ORT_DYLIB_PATH=$$(cat $(VENV)/onnxruntime) PICCHU_PYTHON=$$(cat $(VENV)/training) cargo test --locked --workspace --exclude picchu-python --features $(FEATURES)
 
 test-python: $(VENV)/ready $(VENV)/training $(VENV)/label-studio-sdk-2.1.2 ## The wheel, built and tested in its own environment
-	$(BIN)/pip install --quiet ".[test,trainers,ray,deploy]"
+	$(QUICK) $(BIN)/pip install --quiet ".[test,trainers,ray,deploy]"
 	$(BIN)/ruff check python examples
 	$(BIN)/ruff format --check python examples
 	$(BIN)/mypy --strict python/picchu python/tests/typing_check.py
