@@ -1,4 +1,4 @@
-"""Detectors, embedders, captioners and reviewers of your own: plain Python objects with the right methods.
+"""Detectors, embedders, captioners, reviewers of your own: plain Python objects with the right methods.
 
 A detector needs `Detector`'s attributes and its method, and nothing else: no base class, no registration. It
 goes where picchu's own goes:
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from picchu._picchu import Frame
+    from picchu.customize import Finding, TrainingJob
 
-__all__ = ["CaptionRequest", "Captioner", "Detection", "Detector", "Embedder", "Reviewer"]
+__all__ = ["CaptionRequest", "Captioner", "Detection", "Detector", "Embedder", "Reviewer", "Trainer"]
 
 T = TypeVar("T")
 
@@ -159,6 +160,19 @@ class Reviewer(Protocol):
         self, records: Sequence[Record], /
     ) -> Sequence[Review | None] | Awaitable[Sequence[Review | None]]:
         """A decision about each record; None for none."""
+        ...
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """What is to be trained, and by whom, as `picchu.local.LoraTraining` and `picchu.aws.SageMakerTraining`."""
+
+    def check(self) -> Sequence[Finding]:
+        """Everything that would make the job fail or waste money. Creates nothing."""
+        ...
+
+    def train(self) -> TrainingJob:
+        """Starts the job, or finds the one that the same training started before."""
         ...
 
 

@@ -45,6 +45,7 @@ def held_out(plan: picchu.Plan, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_from_a_dataset_to_a_verdict(held_out: Path, cast_path: Path, tmp_path: Path) -> None:
     numbers = {"steps": 6, "checkpoint_every": 3, "validate_every": 3}
     plan = training(held_out, tmp_path / "models", hyperparameters=numbers)
+    assert isinstance(plan, picchu.plugins.Trainer)
     assert not [found.message for found in plan.check() if found.severity == "error"]
     job = plan.train()
     standing = picchu.local.wait(job, poll=0.1)

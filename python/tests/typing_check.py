@@ -247,6 +247,11 @@ async def plugged() -> None:
 
 async def models() -> None:
     local_training = local.LoraTraining("dataset", hyperparameters={"rank": 32, "learning_rate": 1e-4})
+    trainers: list[picchu.plugins.Trainer] = [
+        local_training,
+        aws.SageMakerTraining("s3://a/b", output="s3://a/c"),
+    ]
+    assert_type(trainers[0].train(), aws.TrainingJob)
     assert_type(local_training.check(), tuple[aws.Finding, ...])
     job = local_training.train()
     assert_type(job, aws.TrainingJob)
