@@ -165,7 +165,7 @@ class Reviewer(Protocol):
 
 @runtime_checkable
 class Trainer(Protocol):
-    """What is to be trained, and by whom, as `picchu.local.LoraTraining` and `picchu.aws.SageMakerTraining`."""
+    """What is to be trained, by whom: `picchu.local.LoraTraining`, `picchu.aws.SageMakerTraining`, yours."""
 
     def check(self) -> Sequence[Finding]:
         """Everything that would make the job fail or waste money. Creates nothing."""
