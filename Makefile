@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 FILM := examples/film/two_friends
 FEATURES := cli,testing,aws-rekognition,aws-bedrock,aws-s3,aws-sqs,aws-train,aws-a2i,local-train,sagemaker,onnx,http
 
-# The wheel that is tested is not optimized across crates, which takes minutes.
-QUICK := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+# The wheel that is tested is not optimized, which takes many minutes.
+QUICK := MATURIN_PEP517_ARGS=--profile=dev
 
 .PHONY: help demo test test-rust test-python lint fmt docs bench nightly clean
 

@@ -21,6 +21,8 @@ Times are in seconds, sizes in pixels, similarities are cosines (higher is stric
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from picchu import aws, exceptions, local, plugins
 from picchu._picchu import Frame, __version__
 from picchu.aio import in_thread
@@ -36,7 +38,6 @@ from picchu.dataset import (
     merge,
     open_dataset,
 )
-from picchu.evaluation import CharacterScore, Contestant, Evaluation, evaluate, evaluate_async
 from picchu.exceptions import (
     AlreadyExists,
     Cancelled,
@@ -57,6 +58,7 @@ from picchu.exceptions import (
     Unsupported,
 )
 from picchu.frames import Film, Frames, MediaInfo, film
+from picchu.late import late
 from picchu.pipeline import Explanation, Plan, StageExplanation
 from picchu.plugins import CaptionRequest, Detection
 from picchu.shots import Drawing, Shot, Shots, Transition
@@ -73,6 +75,9 @@ from picchu.vectors import (
     dedupe,
     join,
 )
+
+if TYPE_CHECKING:
+    from picchu.evaluation import CharacterScore, Contestant, Evaluation, evaluate, evaluate_async
 
 __all__ = [
     "AlreadyExists",
@@ -141,3 +146,12 @@ __all__ = [
     "plugins",
     "validate",
 ]
+
+__getattr__ = late(
+    __name__,
+    {"evaluation": ("CharacterScore", "Contestant", "Evaluation", "evaluate", "evaluate_async")},
+)
+
+
+def __dir__() -> list[str]:
+    return __all__

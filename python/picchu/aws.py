@@ -12,27 +12,12 @@ a sum is passed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from picchu import _picchu
-from picchu.batch import BatchJob, BatchProgress, batch
 from picchu.bedrock import NovaCaptioner, NovaEmbedder, TitanEmbedder
-from picchu.customize import (
-    CustomModel,
-    Deployment,
-    Finding,
-    Standing,
-    Training,
-    TrainingJob,
-    deploy,
-    hyperparameters,
-    status,
-    sweep,
-    train,
-    training_job,
-)
-from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
 from picchu.exceptions import InvalidInput
+from picchu.late import late
 from picchu.rekognition import (
     EnrolledReference,
     Enrolment,
@@ -43,7 +28,25 @@ from picchu.rekognition import (
     enrol,
     resources,
 )
-from picchu.sagemaker import SageMakerEndpoint, SageMakerServing, SageMakerTraining, training_log
+
+if TYPE_CHECKING:
+    from picchu.batch import BatchJob, BatchProgress, batch
+    from picchu.customize import (
+        CustomModel,
+        Deployment,
+        Finding,
+        Standing,
+        Training,
+        TrainingJob,
+        deploy,
+        hyperparameters,
+        status,
+        sweep,
+        train,
+        training_job,
+    )
+    from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
+    from picchu.sagemaker import SageMakerEndpoint, SageMakerServing, SageMakerTraining, training_log
 
 __all__ = [
     "BatchJob",
@@ -85,6 +88,41 @@ __all__ = [
     "training_log",
     "use_session",
 ]
+
+__getattr__ = late(
+    __name__,
+    {
+        "batch": ("BatchJob", "BatchProgress", "batch"),
+        "customize": (
+            "CustomModel",
+            "Deployment",
+            "Finding",
+            "Standing",
+            "Training",
+            "TrainingJob",
+            "deploy",
+            "hyperparameters",
+            "status",
+            "sweep",
+            "train",
+            "training_job",
+        ),
+        "drawing": (
+            "Drawing",
+            "DrawnImage",
+            "DrawnPanel",
+            "Panel",
+            "Storyboard",
+            "generate",
+            "generate_async",
+        ),
+        "sagemaker": ("SageMakerEndpoint", "SageMakerServing", "SageMakerTraining", "training_log"),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def use_session(session: Any | None) -> None:

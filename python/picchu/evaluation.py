@@ -12,7 +12,8 @@ from picchu import _picchu, display
 from picchu.aio import twin
 from picchu.dataset import Dataset
 from picchu.drawing import Panel
-from picchu.local import LayoutEmbedder, Lora
+from picchu.local import LayoutEmbedder
+from picchu.lora import Lora
 from picchu.pipeline import Detector, Embedder, chosen
 from picchu.places import Place, place
 

@@ -10,11 +10,14 @@ import os
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from picchu.cast import Cast
-from picchu.drawing import Panel, Storyboard
-from picchu.lora import Lora, LoraTraining, status, stop, wait, wait_async
+from picchu.late import late
+
+if TYPE_CHECKING:
+    from picchu.drawing import Panel, Storyboard
+    from picchu.lora import Lora, LoraTraining, status, stop, wait, wait_async
 
 __all__ = [
     "LayoutEmbedder",
@@ -32,6 +35,18 @@ __all__ = [
     "wait",
     "wait_async",
 ]
+
+__getattr__ = late(
+    __name__,
+    {
+        "drawing": ("Panel", "Storyboard"),
+        "lora": ("Lora", "LoraTraining", "status", "stop", "wait", "wait_async"),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -24,7 +24,6 @@ the answers change.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import math
@@ -260,6 +259,8 @@ class Plugged:
             settings = json.dumps(getattr(plugged, "settings", None), sort_keys=True)
         except (TypeError, ValueError) as e:
             raise ConfigError(f"the settings of {self.name} are not what JSON can hold: {e}") from e
+        import hashlib
+
         self.settings = hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     @property
