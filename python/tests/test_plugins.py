@@ -74,6 +74,8 @@ class Numbered:
 
     def caption(self, requests: Sequence[picchu.CaptionRequest]) -> list[str | picchu.PicchuError]:
         self.batches.append(len(requests))
+        # A model takes its time, and questions gather meanwhile.
+        time.sleep(0.2)
         answers: list[str | picchu.PicchuError] = []
         for request in requests:
             assert request.image.ndim == 3
@@ -105,7 +107,7 @@ def test_objects_of_ones_own_make_a_dataset(film_path: Path, cast_path: Path, tm
     assert sum(detector.asked) == 10
     assert max(detector.asked) == 3, "asked in batches"
     assert detector.threads == {threading.get_ident()}, "in the thread that runs the plan"
-    assert max(captioner.batches) == 4, "asked side by side"
+    assert 1 < max(captioner.batches) <= 4, "asked side by side"
     assert dataset.counts.characters["Nilo"] >= 4
     assert all(record.decided_by == "Middle" for record in dataset)
     assert all(record.caption and "Nilo" in record.caption for record in dataset.kept)

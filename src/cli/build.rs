@@ -119,6 +119,8 @@ impl Build {
         self.providers.apply(&mut config)?;
         #[cfg(feature = "aws")]
         config.aws.clone_from(&access.aws);
+        #[cfg(not(feature = "aws"))]
+        let _ = access;
         config.sample = match self.sample {
             Sample::Every => SampleChoice::Every,
             Sample::Shots => SampleChoice::Shots { per_shot: self.per_shot },

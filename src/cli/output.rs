@@ -1,7 +1,7 @@
 //! What the commands print and ask.
 
 use crate::{Error, Result, types::Usage};
-#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock", feature = "local-train"))]
 use {
     crate::ErrorKind,
     std::io::{BufRead, IsTerminal, Write},
@@ -29,7 +29,7 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 /// Asks on the terminal whether to go on.
-#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock"))]
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock", feature = "local-train"))]
 pub(crate) fn ask(question: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::new(ErrorKind::Config, "nobody is there to ask; give --yes to go on"));

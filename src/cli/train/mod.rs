@@ -114,23 +114,31 @@ fn pair(text: &str) -> std::result::Result<(String, String), String> {
 
 impl Train {
     pub(crate) async fn run(self, access: &Access) -> Result<()> {
-        let lies_on_s3 = self.dataset.starts_with("s3://");
-        match self.on {
+        match self.on.unwrap_or_else(|| self.usual()) {
             #[cfg(feature = "local-train")]
-            Some(On::Local) => self.on_this_machine(access).await,
+            On::Local => self.on_this_machine(access).await,
             #[cfg(feature = "sagemaker")]
-            Some(On::Sagemaker) => Box::pin(self.on_sagemaker(access)).await,
+            On::Sagemaker => Box::pin(self.on_sagemaker(access)).await,
             #[cfg(feature = "aws-train")]
-            Some(On::Bedrock) => Box::pin(self.on_bedrock(access)).await,
-            #[cfg(feature = "aws-train")]
-            None if lies_on_s3 || cfg!(not(feature = "local-train")) => {
-                Box::pin(self.on_bedrock(access)).await
-            }
-            #[cfg(feature = "local-train")]
-            None => {
-                let _ = lies_on_s3;
-                self.on_this_machine(access).await
-            }
+            On::Bedrock => Box::pin(self.on_bedrock(access)).await,
+        }
+    }
+
+    /// Who trains where nobody is named.
+    // A build with one of them has no choice.
+    #[allow(clippy::unused_self)]
+    fn usual(&self) -> On {
+        #[cfg(all(feature = "aws-train", feature = "local-train"))]
+        if self.dataset.starts_with("s3://") {
+            return On::Bedrock;
+        }
+        #[cfg(feature = "local-train")]
+        {
+            On::Local
+        }
+        #[cfg(not(feature = "local-train"))]
+        {
+            On::Bedrock
         }
     }
 
