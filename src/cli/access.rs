@@ -1,7 +1,8 @@
 //! The arguments that say how films, datasets and services elsewhere are reached: those of every command.
 
-use crate::config::Access;
 use clap::Args;
+
+use crate::config::Access;
 
 /// What is not given comes from the environment and the AWS files. Ids of their own: these stand beside every command's.
 #[derive(Debug, Args)]

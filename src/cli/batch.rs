@@ -2,6 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::{Args, ValueEnum};
+
+use super::output::{ask, to_json};
 use crate::{
     Cast, Error, Result,
     aws::bedrock::{BatchProgress, DatasetBatch},
@@ -10,9 +13,6 @@ use crate::{
     },
     layers::Meter,
 };
-use clap::{Args, ValueEnum};
-
-use crate::cli::output::{ask, to_json};
 
 /// How often jobs are looked at with --wait. They take hours.
 const POLL: Duration = Duration::from_mins(1);

@@ -7,19 +7,19 @@ use std::{
     time::Duration,
 };
 
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    output::{to_json, usage},
+    providers::ProviderArgs,
+};
 use crate::{
     Error, ErrorKind, Result,
     config::{Access, Config, SampleChoice},
     crop::CropPolicy,
     dedupe::Keep,
     pipeline::{Event, Report},
-};
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::cli::{
-    output::{to_json, usage},
-    providers::ProviderArgs,
 };
 
 // Each flag of the command line is a bool.

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
 use crate::{
     Error, Result,
     config::Access,
     dataset::{CalibrateOptions, Dataset, pair_answers},
     store::{PutMode, write_file},
 };
-use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Calibrate {
@@ -56,7 +57,7 @@ impl Calibrate {
         let out = self.out.unwrap_or_else(|| self.dataset.join("calibration.html"));
         write_file(&out, page.as_bytes(), PutMode::Overwrite)?;
         if self.json {
-            println!("{}", crate::cli::output::to_json(&report)?);
+            println!("{}", super::output::to_json(&report)?);
             return Ok(());
         }
         println!("At {:.4}: {} of {} candidates stay", report.min_similarity, report.kept, report.candidates);

@@ -1,14 +1,14 @@
 //! `picchu cast`: the cast from a film, and where a service keeps it.
 
-use crate::{Result, config::Access};
 use clap::{Args, Subcommand};
 
 #[cfg(feature = "aws-rekognition")]
-use crate::cli::cast_faces::{Delete, Enrol};
-use crate::cli::{
+use super::cast_faces::{Delete, Enrol};
+use super::{
     cast_film::{Add, Suggest},
     cast_learn::Learn,
 };
+use crate::{Result, config::Access};
 
 #[derive(Debug, Args)]
 pub(crate) struct CastCommand {

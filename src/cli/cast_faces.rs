@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+use super::output::{to_json, usage};
 use crate::{
     Cast, Result,
     config::{Access, CastService},
     train::Ledger,
 };
-use clap::Args;
-
-use crate::cli::output::{to_json, usage};
 
 #[derive(Debug, Args)]
 pub(crate) struct Enrol {

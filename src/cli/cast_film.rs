@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
+
 use crate::{
     Cast, Error, Result,
     cast::{Cutting, PAGE, Region},
     config::Access,
     detect::{SuggestOptions, suggest_cast},
 };
-use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Suggest {

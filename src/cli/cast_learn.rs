@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::{Cast, Result, cast::Lesson, config::Access, dataset::Dataset};
 use clap::Args;
+
+use crate::{Cast, Result, cast::Lesson, config::Access, dataset::Dataset};
 
 #[derive(Debug, Args)]
 pub(crate) struct Learn {

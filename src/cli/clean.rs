@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
+
+use super::output::{ask, to_json};
 use crate::{
     Result,
     config::{Access, Cleaner, Selection},
     train::Ledger,
 };
-use clap::Args;
-
-use crate::cli::output::{ask, to_json};
 
 // Each flag of the command line is a bool.
 #[allow(clippy::struct_excessive_bools)]

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use super::output::to_json;
 use crate::{
     CosineDeduper, Keep, Result,
     config::Access,
     dataset::{Dataset, Part, SplitOptions, merge},
     store::lock,
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Merge {

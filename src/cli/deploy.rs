@@ -5,6 +5,9 @@ mod sagemaker;
 
 use std::path::PathBuf;
 
+use clap::{Args, ValueEnum};
+
+use super::output::{ask, to_json};
 use crate::{
     Deployer, Result,
     aws::{
@@ -15,9 +18,6 @@ use crate::{
     train::Ledger,
     types::CustomModel,
 };
-use clap::{Args, ValueEnum};
-
-use crate::cli::output::{ask, to_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {

@@ -2,15 +2,16 @@
 
 use std::{fs::File, path::Path, time::Duration};
 
+use clap::Args;
+use futures::TryStreamExt;
+use image::{Delay, Frame, RgbaImage, codecs::gif::GifEncoder};
+use serde::Serialize;
+
 use crate::{
     Error, Result, Sampling,
     config::{Access, open_film},
     dedupe::Kernel,
 };
-use clap::Args;
-use futures::TryStreamExt;
-use image::{Delay, Frame, RgbaImage, codecs::gif::GifEncoder};
-use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {

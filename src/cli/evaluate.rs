@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use super::{output::to_json, providers::ProviderArgs};
 use crate::{
     Dataset, Result,
     config::{Access, Config},
     generate::evaluate::{Evaluator, Options, images_in},
 };
-use clap::Args;
-
-use crate::cli::{output::to_json, providers::ProviderArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
@@ -53,7 +53,7 @@ pub(crate) struct Evaluate {
     providers: ProviderArgs,
     #[cfg(feature = "local-train")]
     #[command(flatten)]
-    local: crate::cli::generate::LocalDrawing,
+    local: super::generate::LocalDrawing,
 }
 
 fn named(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -117,6 +117,6 @@ impl Evaluate {
     #[cfg(feature = "local-train")]
     fn prompts(&self) -> Result<Vec<crate::generate::Panel>> {
         let Some(path) = &self.panels else { return Ok(Vec::new()) };
-        Ok(crate::cli::generate::storyboard(path)?.panels)
+        Ok(super::generate::storyboard(path)?.panels)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+use super::output::to_json;
 use crate::{
     Error, ErrorKind, Result,
     config::Access,
@@ -15,9 +18,6 @@ use crate::{
     },
     store::{PutMode, write_file},
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {

@@ -5,6 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use clap::Args;
+
+use super::{
+    output::{to_json, usage},
+    providers::checked_budget,
+};
 #[cfg(feature = "sagemaker")]
 use crate::aws::sagemaker::SageMakerGenerator;
 #[cfg(feature = "aws-train")]
@@ -19,12 +25,6 @@ use crate::{
     config::{Access, price_table},
     generate::Storyboard,
     layers::Meter,
-};
-use clap::Args;
-
-use crate::cli::{
-    output::{to_json, usage},
-    providers::checked_budget,
 };
 
 // Each flag of the command line is a bool.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Cast, Error, ErrorKind, Result, caption::LintRules, config::Access, dataset::Dataset};
 use clap::Args;
+
+use crate::{Cast, Error, ErrorKind, Result, caption::LintRules, config::Access, dataset::Dataset};
 
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
@@ -33,7 +34,7 @@ impl Lint {
         let dataset = Dataset::open(access.store(&self.dataset)?).await?;
         let report = dataset.lint(&rules(self.cast.as_deref())?);
         if self.json {
-            println!("{}", crate::cli::output::to_json(&report)?);
+            println!("{}", super::output::to_json(&report)?);
         } else {
             print!("{report}");
         }

@@ -44,8 +44,9 @@ mod worker;
 
 use std::ffi::OsString;
 
-use crate::{Error, ErrorKind};
 use clap::{Parser, Subcommand};
+
+use crate::{Error, ErrorKind};
 
 /// From a film to a character-consistent image model.
 #[derive(Debug, Parser)]

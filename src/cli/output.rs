@@ -1,11 +1,11 @@
 //! What the commands print and ask.
 
-use crate::{Error, Result, types::Usage};
 #[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock", feature = "local-train"))]
-use {
-    crate::ErrorKind,
-    std::io::{BufRead, IsTerminal, Write},
-};
+use std::io::{BufRead, IsTerminal, Write};
+
+#[cfg(any(feature = "aws-rekognition", feature = "aws-bedrock", feature = "local-train"))]
+use crate::ErrorKind;
+use crate::{Error, Result, types::Usage};
 
 /// A value as one line of JSON.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String> {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::{Args, ValueEnum};
+
 use crate::{
     Error, Result,
     config::{CaptionerChoice, Config, DetectorChoice, EmbedderChoice, Providers},
 };
-use clap::{Args, ValueEnum};
 
 /// Who does the stages' work.
 #[derive(Debug, Args)]

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+use super::lint::rules;
 use crate::{
     Error, Result,
     config::Access,
     dataset::Dataset,
     store::{PutMode, write_file},
 };
-use clap::Args;
-
-use crate::cli::lint::rules;
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {

@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+#[cfg(feature = "aws-a2i")]
+use super::review_a2i::{self, Action};
+use super::{lint::rules, output::to_json};
 use crate::{
     Error, Result,
     config::Access,
@@ -13,11 +18,6 @@ use crate::{
     store::{PutMode, write_file},
     types::Review as Decided,
 };
-use clap::Args;
-
-#[cfg(feature = "aws-a2i")]
-use crate::cli::review_a2i::{self, Action};
-use crate::cli::{lint::rules, output::to_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Review {

@@ -1,5 +1,8 @@
 //! `picchu review --a2i`: people of an Amazon A2I flow decide about a dataset.
 
+use clap::ValueEnum;
+
+use super::output::to_json;
 use crate::{
     Error, ErrorKind, Result,
     aws::{
@@ -10,9 +13,6 @@ use crate::{
     dataset::Dataset,
     types::Review,
 };
-use clap::ValueEnum;
-
-use crate::cli::output::to_json;
 
 /// What to do with the loops of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
+
+use super::output::to_json;
 use crate::{
     Result,
     config::Access,
     source::{Analysis, analyse},
     types::{Content, PixelRect},
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Shots {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use super::output::to_json;
 use crate::{
     Error, Result,
     config::Access,
     dataset::Dataset,
     store::{PutMode, write_file},
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use super::output::to_json;
 #[cfg(feature = "local-train")]
 use crate::local::lora::LocalTrainer;
 #[cfg(feature = "aws-train")]
@@ -17,9 +20,6 @@ use crate::{
     train::loss_curve,
     types::{JobProgress, StepLoss},
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{Result, config::Access, local::lora::LocalTrainer};
 use clap::Args;
 
-use crate::cli::output::to_json;
+use super::output::to_json;
+use crate::{Result, config::Access, local::lora::LocalTrainer};
 
 #[derive(Debug, Args)]
 pub(crate) struct Stop {

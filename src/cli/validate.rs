@@ -2,17 +2,17 @@
 
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use clap::Args;
+
+use super::{
+    export::{format_name, formats_help},
+    output::{now_ms, to_json},
+};
 use crate::{
     Error, Result,
     config::Access,
     dataset::{Dataset, Violation, export},
     store::lock,
-};
-use clap::Args;
-
-use crate::cli::{
-    export::{format_name, formats_help},
-    output::{now_ms, to_json},
 };
 
 #[derive(Debug, Args)]

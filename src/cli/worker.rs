@@ -2,12 +2,13 @@
 
 use std::{io::Read, path::PathBuf, time::Duration};
 
+use clap::Args;
+
 use crate::{
     Error, ErrorKind, Result,
     config::Access,
     worker::{Halt, Log, Settings, Upload, Worker, check_health},
 };
-use clap::Args;
 
 /// An event is far shorter.
 const LONGEST_EVENT: u64 = 1 << 20;

@@ -1,14 +1,14 @@
 //! Serving on Amazon SageMaker.
 
+use clap::Args;
+
+use super::Deploy;
+use crate::cli::output::{ask, to_json};
 use crate::{
     Deployer, Error, Result,
     config::{Access, SageMakerServingPlan, price_table},
     train::{Ledger, stands_in_the_way},
 };
-use clap::Args;
-
-use super::Deploy;
-use crate::cli::output::{ask, to_json};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "On Amazon SageMaker")]

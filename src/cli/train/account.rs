@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use crate::cli::output::to_json;
 use crate::{
     Error, Result,
     aws::bedrock::RolePolicies,
@@ -9,9 +12,6 @@ use crate::{
     train::Ledger,
     types::PriceTable,
 };
-use clap::Args;
-
-use crate::cli::output::to_json;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "In an AWS account")]

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
+
+use super::{Train, account::print_role};
 use crate::{
     Result,
     aws::{
@@ -10,9 +13,6 @@ use crate::{
     },
     config::{Access, Training},
 };
-use clap::{Args, ValueEnum};
-
-use super::{Train, account::print_role};
 
 /// How often a job of the service is looked at.
 const POLL: Duration = Duration::from_secs(30);

@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
+
+use super::Train;
 use crate::{
     Result,
     config::{Access, LocalTraining},
 };
-use clap::Args;
-
-use super::Train;
 
 /// How often a job of this machine is looked at.
 const POLL: Duration = Duration::from_secs(2);

@@ -11,16 +11,16 @@ mod sagemaker;
 
 use std::collections::BTreeMap;
 
+use clap::{Args, ValueEnum};
+use futures::{StreamExt, stream::BoxStream};
+
+use crate::cli::output::{ask, to_json};
 use crate::{
     Result,
     config::{Access, Prepared},
     train::{Trainer, stands_in_the_way},
     types::{Finding, JobProgress, Severity, TrainingJob},
 };
-use clap::{Args, ValueEnum};
-use futures::{StreamExt, stream::BoxStream};
-
-use crate::cli::output::{ask, to_json};
 
 // Each flag of the command line is a bool.
 #[allow(clippy::struct_excessive_bools)]

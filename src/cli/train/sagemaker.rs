@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
+
+use super::{Train, account::print_role};
+use crate::cli::generate::storyboard;
 use crate::{
     Result,
     aws::{AwsContext, sagemaker::sagemaker_role_policies},
     config::{Access, SageMakerTraining},
 };
-use clap::Args;
-
-use super::{Train, account::print_role};
-use crate::cli::generate::storyboard;
 
 /// How often a job of the service is looked at.
 const POLL: Duration = Duration::from_secs(30);
