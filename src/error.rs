@@ -45,6 +45,28 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    const ALL: [Self; 14] = [
+        Self::InvalidInput,
+        Self::Config,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::Throttled,
+        Self::QuotaExceeded,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::ContentFiltered,
+        Self::Decode,
+        Self::Unsupported,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The kind's stable name in `snake_case`, as machine-readable output shows it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -354,6 +376,14 @@ mod tests {
         assert_eq!(error.to_string(), "caption: fake: slow down (record=r-1)");
         assert!(error.is_retryable());
         assert!(!error.with_retryable(false).is_retryable());
+    }
+
+    #[test]
+    fn kinds_are_known_by_their_names() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_name(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ErrorKind::from_name("bad luck"), None);
     }
 
     #[test]

@@ -78,6 +78,8 @@ from picchu.vectors import (
 
 if TYPE_CHECKING:
     from picchu.evaluation import CharacterScore, Contestant, Evaluation, evaluate, evaluate_async
+else:
+    __getattr__, __dir__ = late(__name__, "evaluation")
 
 __all__ = [
     "AlreadyExists",
@@ -146,12 +148,3 @@ __all__ = [
     "plugins",
     "validate",
 ]
-
-__getattr__ = late(
-    __name__,
-    {"evaluation": ("CharacterScore", "Contestant", "Evaluation", "evaluate", "evaluate_async")},
-)
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     )
     from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
     from picchu.sagemaker import SageMakerEndpoint, SageMakerServing, SageMakerTraining, training_log
+else:
+    __getattr__, __dir__ = late(__name__, "batch", "customize", "drawing", "sagemaker")
 
 __all__ = [
     "BatchJob",
@@ -88,41 +90,6 @@ __all__ = [
     "training_log",
     "use_session",
 ]
-
-__getattr__ = late(
-    __name__,
-    {
-        "batch": ("BatchJob", "BatchProgress", "batch"),
-        "customize": (
-            "CustomModel",
-            "Deployment",
-            "Finding",
-            "Standing",
-            "Training",
-            "TrainingJob",
-            "deploy",
-            "hyperparameters",
-            "status",
-            "sweep",
-            "train",
-            "training_job",
-        ),
-        "drawing": (
-            "Drawing",
-            "DrawnImage",
-            "DrawnPanel",
-            "Panel",
-            "Storyboard",
-            "generate",
-            "generate_async",
-        ),
-        "sagemaker": ("SageMakerEndpoint", "SageMakerServing", "SageMakerTraining", "training_log"),
-    },
-)
-
-
-def __dir__() -> list[str]:
-    return __all__
 
 
 def use_session(session: Any | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from picchu import _picchu, display
 from picchu.aio import twin
@@ -260,8 +260,36 @@ def sweep(base: Mapping[str, str]) -> tuple[dict[str, str], ...]:
     return tuple(json.loads(_picchu.sweep_hyperparameters(json.dumps(dict(base)))))
 
 
+class Bills:
+    """What bills until it is deleted. As a context manager it waits, and deletes itself at the end."""
+
+    __slots__ = ()
+
+    def wait(self) -> None:
+        """Waits until it serves."""
+        raise NotImplementedError
+
+    def delete(self) -> None:
+        """Ends it, and with it the bill."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait()
+        except BaseException:
+            # Python calls no exit for what was not entered, and it bills.
+            self.delete()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delete()
+
+
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Bills):
     """A model made callable, which bills by the hour until it is deleted.
 
     As a context manager it waits until it serves, and deletes itself at the end, also after an exception.
@@ -310,20 +338,6 @@ class Deployment:
     def delete(self) -> None:
         """Ends it, and with it the bill. Deleting what is gone is no error."""
         _picchu.delete_deployment(self.id, self.ledger)
-
-    def __enter__(self) -> Deployment:
-        try:
-            self.wait()
-        except BaseException:
-            # Python calls no exit for what was not entered, and it bills.
-            self.delete()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.delete()
 
 
 def deploy(

@@ -626,15 +626,10 @@ class Dataset(Sequence[Record]):
         ...         return [too_small if record.crop.width < 300 else None for record in records]
         >>> reviewed = picchu.open_dataset("dataset").review_by(Small())
         """
-        import tempfile
-
         from picchu import plugins
 
         lines = plugins.decisions(reviewer, list(self.kept if records is None else records), batch)
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder, "reviews.jsonl")
-            log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-            self._native.merge_reviews([str(log)])
+        self._native.add_reviews("".join(json.dumps(line) + "\n" for line in lines))
         return open_dataset(self.place)
 
     def to_label_studio(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -107,6 +107,14 @@ class Storyboard(Sequence[DrawnPanel]):
             for panel in panels
         )
         return cls(drawn, folder, usage["usd"], usage.get("unpriced_requests", 0))
+
+    @classmethod
+    def _drawn(
+        cls, draw: Callable[[str, Path], str], asked: Mapping[str, Any], out: str | os.PathLike[str]
+    ) -> Storyboard:
+        """Has a machine draw that bills by the hour or not at all, an image nothing."""
+        folder = Path(out)
+        return cls._read(json.loads(draw(json.dumps(asked), folder)), folder, {"usd": 0.0})
 
     def __len__(self) -> int:
         return len(self.panels)

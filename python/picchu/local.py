@@ -18,6 +18,8 @@ from picchu.late import late
 if TYPE_CHECKING:
     from picchu.drawing import Panel, Storyboard
     from picchu.lora import Lora, LoraTraining, status, stop, wait, wait_async
+else:
+    __getattr__, __dir__ = late(__name__, "drawing", "lora")
 
 __all__ = [
     "LayoutEmbedder",
@@ -35,18 +37,6 @@ __all__ = [
     "wait",
     "wait_async",
 ]
-
-__getattr__ = late(
-    __name__,
-    {
-        "drawing": ("Panel", "Storyboard"),
-        "lora": ("Lora", "LoraTraining", "status", "stop", "wait", "wait_async"),
-    },
-)
-
-
-def __dir__() -> list[str]:
-    return __all__
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -248,10 +248,7 @@ class Lora:
         Raises:
             InvalidInput: For settings out of range.
         """
-        folder = Path(out)
-        asked = json.dumps(board(panels, negative_prompt, width, height))
-        drawn = json.loads(self._artist.draw(asked, folder))
-        return Storyboard._read(drawn, folder, {"usd": 0.0})
+        return Storyboard._drawn(self._artist.draw, board(panels, negative_prompt, width, height), out)
 
     generate_async = twin(generate)
 

@@ -167,7 +167,7 @@ class Stages:
         if isinstance(detector, (Cast, str, os.PathLike)):
             detector = PaletteDetector(detector)
         if not isinstance(detector, _OwnDetector):
-            plugins.require(detector, plugins.Detector, "detector")
+            plugins.require(detector, plugins.Detector)
         return replace(self._plan(), detector=detector, settle=bool(settle))
 
     def crop(
@@ -228,7 +228,7 @@ class Stages:
         if keep not in ("best", "first"):
             raise InvalidInput(f'keep is {keep!r}; it must be "best" or "first"', stage="dedupe")
         if embedder is not None and not isinstance(embedder, _OwnEmbedder):
-            plugins.require(embedder, plugins.Embedder, "embedder")
+            plugins.require(embedder, plugins.Embedder)
         return replace(
             self._plan(), embedder=embedder or LayoutEmbedder(), min_similarity=min_similarity, keep=keep
         )
@@ -241,7 +241,7 @@ class Stages:
         and so may an object of your own (`picchu.plugins`).
         """
         if captioner is not None and not isinstance(captioner, _OwnCaptioner):
-            plugins.require(captioner, plugins.Captioner, "captioner")
+            plugins.require(captioner, plugins.Captioner)
         return replace(self._plan(), captioner=captioner or MeasuredCaptioner())
 
 

@@ -193,7 +193,7 @@ def settled(answer: T | Awaitable[T]) -> T:
         return other.submit(asyncio.run, wait()).result()
 
 
-def require(plugged: object, protocol: type, article: str) -> None:
+def require(plugged: object, protocol: type) -> None:
     """Refuses what is not what it is plugged in as.
 
     Raises:
@@ -202,7 +202,7 @@ def require(plugged: object, protocol: type, article: str) -> None:
     missing = sorted(name for name in _members(protocol) if not hasattr(plugged, name))
     if missing:
         raise ConfigError(
-            f"{type(plugged).__name__} is no {article}: it has no {', '.join(missing)}; "
+            f"{type(plugged).__name__} is no {protocol.__name__.lower()}: it has no {', '.join(missing)}; "
             f"see picchu.plugins.{protocol.__name__}"
         )
 
@@ -214,7 +214,7 @@ def _members(protocol: type) -> set[str]:
 
 def decisions(reviewer: Reviewer, records: Sequence[Record], batch: int) -> list[dict[str, Any]]:
     """What a reviewer decides, as the lines of a dataset's log."""
-    require(reviewer, Reviewer, "reviewer")
+    require(reviewer, Reviewer)
     lines: list[dict[str, Any]] = []
     for first in range(0, len(records), batch):
         asked = records[first : first + batch]

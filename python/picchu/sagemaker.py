@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from picchu import _picchu
 from picchu.aio import twin
-from picchu.customize import Finding, TrainingJob
+from picchu.customize import Bills, Finding, TrainingJob
 from picchu.drawing import Panel, Storyboard, board
 
 __all__ = ["SageMakerEndpoint", "SageMakerServing", "SageMakerTraining", "training_log"]
@@ -191,7 +190,7 @@ class SageMakerServing:
 
 
 @dataclass(frozen=True, slots=True)
-class SageMakerEndpoint:
+class SageMakerEndpoint(Bills):
     """A model made callable, which bills by the hour while it has a machine.
 
     As a context manager it waits until it serves, and deletes itself at the end, also after an exception.
@@ -250,23 +249,11 @@ class SageMakerEndpoint:
             width: Pixels of an image.
             height: Pixels of an image.
         """
-        folder, asked = Path(out), json.dumps(board(panels, negative_prompt, width, height))
-        drawn = json.loads(_picchu.draw_on_sagemaker(asked, self.id, self.output, folder))
-        # The machine bills by the hour, an image nothing.
-        return Storyboard._read(drawn, folder, {"usd": 0.0})
+        asked = board(panels, negative_prompt, width, height)
+
+        def draw(body: str, folder: Path) -> str:
+            return _picchu.draw_on_sagemaker(body, self.id, self.output, folder)
+
+        return Storyboard._drawn(draw, asked, out)
 
     generate_async = twin(generate)
-
-    def __enter__(self) -> SageMakerEndpoint:
-        try:
-            self.wait()
-        except BaseException:
-            # Python calls no exit for what was not entered, and it bills.
-            self.delete()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.delete()

@@ -158,6 +158,14 @@ impl Dataset {
         })
     }
 
+    /// Takes over decisions, as the lines of a log.
+    fn add_reviews(&self, py: Python<'_>, lines: &str) -> PyResult<()> {
+        wait(py, async {
+            let decided = from_jsonl(lines.as_bytes(), "the decisions")?;
+            self.inner.merge_reviews(&[decided]).await.map(drop)
+        })
+    }
+
     /// The tasks as JSON, the labeling interface, and how many tasks there are. `pictures` is an address; without one the
     /// pictures are in the tasks.
     fn label_studio_project<'py>(

@@ -13,7 +13,6 @@ use picchu::{
         evaluate::{Evaluator, Options, images_in},
     },
     local::lora::{LocalGenerator, LocalGeneratorSettings, LocalTrainer, Python as Interpreter},
-    train::stands_in_the_way,
 };
 use pyo3::prelude::*;
 use serde::Deserialize;
@@ -23,7 +22,7 @@ use crate::{
     cloud::json,
     plugins::Plugins,
     runtime::{wait, wait_with},
-    training::{read, seconds},
+    training::{read, seconds, start},
 };
 
 async fn open(training: &str) -> Result<Prepared<LocalTrainer>> {
@@ -40,11 +39,7 @@ pub(crate) fn check_local_training(py: Python<'_>, training: &str) -> PyResult<S
 /// Checks a job and starts it, goes on with it, or finds the one that the same training started; as JSON.
 #[pyfunction]
 pub(crate) fn train_locally(py: Python<'_>, training: &str) -> PyResult<String> {
-    wait(py, async {
-        let training = open(training).await?;
-        stands_in_the_way(&training.check().await?)?;
-        json(&training.submit().await?)
-    })
+    wait(py, async { start(&open(training).await?).await })
 }
 
 /// How far the jobs in a folder are, with their losses, as JSON.
@@ -138,14 +133,8 @@ pub(crate) fn evaluate(
         asked.cast.check()?;
         let dataset = Dataset::open(open_store(&asked.dataset)?).await?;
         let mut shared = Shared::new(asked.cast);
-        let embedder = match &asked.embedder {
-            Some(choice) => shared.embedder(choice).await?,
-            None => plugins.embedder()?,
-        };
-        let detector = match &asked.detector {
-            Some(choice) => choice.open(&shared).await?,
-            None => plugins.detector()?,
-        };
+        let embedder = plugins.embedder(asked.embedder.as_ref(), &mut shared).await?;
+        let detector = plugins.detector(asked.detector.as_ref(), &shared).await?;
         let film = asked.film.as_deref().map(|film| Access::default().film(film)).transpose()?;
         let evaluator = Evaluator::new(&dataset, detector, embedder, film.as_deref(), asked.options).await?;
         let out = open_store(&asked.out)?;

@@ -57,18 +57,9 @@ impl Plan {
         if let Some(usd) = plan.max_usd {
             shared = shared.budget(usd)?;
         }
-        let embedder = match &plan.embedder {
-            Some(choice) => shared.embedder(choice).await?,
-            None => plugins.embedder()?,
-        };
-        let detector = match &plan.detector {
-            Some(choice) => choice.open(&shared).await?,
-            None => plugins.detector()?,
-        };
-        let captioner = match &plan.captioner {
-            Some(choice) => choice.open(&shared).await?,
-            None => plugins.captioner()?,
-        };
+        let embedder = plugins.embedder(plan.embedder.as_ref(), &mut shared).await?;
+        let detector = plugins.detector(plan.detector.as_ref(), &shared).await?;
+        let captioner = plugins.captioner(plan.captioner.as_ref(), &shared).await?;
         Ok(Pipeline::film(&plan.film)?
             .sample(plan.sampling.build()?)
             .meter(Arc::clone(&shared.meter))

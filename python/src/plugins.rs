@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use numpy::PyReadonlyArray2;
 use picchu::{
     Captioner, CharacterDetector, Embedder, Error, ErrorKind, Result,
+    config::{CaptionerChoice, DetectorChoice, EmbedderChoice, Shared},
     types::{Caption, CaptionRequest, Crop, Detection, Embeddings, Frame, ProviderInfo},
 };
 use pyo3::{exceptions::PyException, prelude::*};
@@ -70,11 +71,27 @@ impl Plugins {
         Python::attach(|py| Plugin::open(object.bind(py), &self.raised).map_err(|e| told(py, &e)))
     }
 
-    pub(crate) fn detector(&self) -> Result<Arc<dyn CharacterDetector>> {
-        Ok(Arc::new(PluggedDetector(self.plugin("detector")?)))
+    /// The detector: picchu's own, or an object where none was chosen.
+    pub(crate) async fn detector(
+        &self,
+        own: Option<&DetectorChoice>,
+        shared: &Shared,
+    ) -> Result<Arc<dyn CharacterDetector>> {
+        match own {
+            Some(own) => own.open(shared).await,
+            None => Ok(Arc::new(PluggedDetector(self.plugin("detector")?))),
+        }
     }
 
-    pub(crate) fn embedder(&self) -> Result<Arc<dyn Embedder>> {
+    /// The embedder, as the detector.
+    pub(crate) async fn embedder(
+        &self,
+        own: Option<&EmbedderChoice>,
+        shared: &mut Shared,
+    ) -> Result<Arc<dyn Embedder>> {
+        if let Some(own) = own {
+            return shared.embedder(own).await;
+        }
         let plugin = self.plugin("embedder")?;
         let read = |object: &Bound<'_, PyAny>| -> PyResult<(usize, f64)> {
             Ok((
@@ -87,8 +104,19 @@ impl Plugins {
         Ok(Arc::new(PluggedEmbedder { plugin, dimensions, default_min_similarity }))
     }
 
-    pub(crate) fn captioner(&self) -> Result<Arc<dyn Captioner>> {
-        Ok(Arc::new(PluggedCaptioner { plugin: self.plugin("captioner")?, waiting: Mutex::default() }))
+    /// The captioner, as the detector.
+    pub(crate) async fn captioner(
+        &self,
+        own: Option<&CaptionerChoice>,
+        shared: &Shared,
+    ) -> Result<Arc<dyn Captioner>> {
+        match own {
+            Some(own) => own.open(shared).await,
+            None => {
+                let plugin = self.plugin("captioner")?;
+                Ok(Arc::new(PluggedCaptioner { plugin, waiting: Mutex::default() }))
+            }
+        }
     }
 }
 
@@ -148,28 +176,7 @@ fn own(py: Python<'_>, raised: &PyErr) -> Option<Error> {
     let value = raised.value(py);
     value.is_instance(&class).ok().filter(|&is| is)?;
     let kind: String = value.getattr("kind").ok()?.extract().ok()?;
-    Some(Error::new(kind_of(&kind), value.to_string()))
-}
-
-fn kind_of(name: &str) -> ErrorKind {
-    [
-        ErrorKind::InvalidInput,
-        ErrorKind::Config,
-        ErrorKind::NotFound,
-        ErrorKind::AlreadyExists,
-        ErrorKind::PermissionDenied,
-        ErrorKind::Throttled,
-        ErrorKind::QuotaExceeded,
-        ErrorKind::Timeout,
-        ErrorKind::Unavailable,
-        ErrorKind::ContentFiltered,
-        ErrorKind::Decode,
-        ErrorKind::Unsupported,
-        ErrorKind::Cancelled,
-    ]
-    .into_iter()
-    .find(|kind| kind.as_str() == name)
-    .unwrap_or(ErrorKind::Internal)
+    Some(Error::new(ErrorKind::from_name(&kind).unwrap_or(ErrorKind::Internal), value.to_string()))
 }
 
 /// An exception in words.

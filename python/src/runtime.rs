@@ -62,7 +62,9 @@ impl CancelToken {
 /// The exception of Ctrl-C, of another signal that Python handles, or of a [`CancelToken`].
 fn look(py: Python<'_>) -> PyResult<()> {
     py.check_signals()?;
-    let cancelled = CANCEL.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)));
+    // Once, as Ctrl-C: what cleans up after it goes through.
+    let cancelled =
+        CANCEL.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.swap(false, Ordering::Relaxed)));
     if cancelled {
         return Err(to_py(py, &Error::new(ErrorKind::Cancelled, "the call was cancelled")));
     }
@@ -98,6 +100,8 @@ pub(crate) fn wait_with<T: Send>(
     future: impl Future<Output = Result<T>> + Send,
     tick: impl Fn(Python<'_>) -> PyResult<()> + Send + Sync,
 ) -> PyResult<T> {
+    // A loop of short calls ends too.
+    look(py)?;
     let runtime = runtime(py)?;
     let look = || Python::attach(|py| look(py).and_then(|()| tick(py)));
     // The future is polled on this thread, which is Python's own, while the interpreter is detached. Its helpers
@@ -140,6 +144,7 @@ pub(crate) fn compute_until<T: Send, E: Into<Error> + Send>(
     cancel: &AtomicBool,
     work: impl FnOnce() -> Result<T, E> + Send,
 ) -> PyResult<T> {
+    look(py)?;
     let outcome = py.detach(|| {
         std::thread::scope(|scope| {
             // Nothing is ever sent: the channel closes when the work ends, however it ends.

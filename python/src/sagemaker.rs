@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use crate::{
     cloud::json,
     runtime::wait,
-    training::{read, seconds},
+    training::{read, seconds, start},
 };
 
 async fn context() -> Result<AwsContext> {
@@ -51,11 +51,7 @@ pub(crate) fn sagemaker_training_request(py: Python<'_>, training: &str) -> PyRe
 /// Checks a job and starts it, or finds the one that the same training started; as JSON.
 #[pyfunction]
 pub(crate) fn train_on_sagemaker(py: Python<'_>, training: &str, ledger: PathBuf) -> PyResult<String> {
-    wait(py, async {
-        let training = open(training, &ledger).await?;
-        stands_in_the_way(&training.check().await?)?;
-        json(&training.submit().await?)
-    })
+    wait(py, async { start(&open(training, &ledger).await?).await })
 }
 
 /// How far a job is, as JSON.

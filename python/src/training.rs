@@ -18,7 +18,7 @@ use picchu::{
     config::{Prepared, Training, open_store, standings},
     generate::Storyboard,
     layers::Meter,
-    train::{Ledger, stands_in_the_way},
+    train::{Ledger, Trainer, stands_in_the_way},
     types::{CustomModel, PriceTable},
 };
 use pyo3::prelude::*;
@@ -32,6 +32,12 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Re
 
 pub(crate) fn seconds(value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value).map_err(|e| Error::invalid(format!("{value} seconds: {e}")))
+}
+
+/// Checks a job and starts it, or finds the one that the same training started; as JSON.
+pub(crate) async fn start<T: Trainer>(training: &Prepared<T>) -> Result<String> {
+    stands_in_the_way(&training.check().await?)?;
+    json(&training.submit().await?)
 }
 
 async fn open(training: &str, ledger: &Path) -> Result<Prepared<BedrockTrainer>> {
@@ -79,11 +85,7 @@ pub(crate) fn training_request(py: Python<'_>, training: &str) -> PyResult<Strin
 /// Checks a job and starts it, or finds the one that the same training started; as JSON.
 #[pyfunction]
 pub(crate) fn train(py: Python<'_>, training: &str, ledger: PathBuf) -> PyResult<String> {
-    wait(py, async {
-        let training = open(training, &ledger).await?;
-        stands_in_the_way(&training.check().await?)?;
-        json(&training.submit().await?)
-    })
+    wait(py, async { start(&open(training, &ledger).await?).await })
 }
 
 /// How far a job is, as JSON.

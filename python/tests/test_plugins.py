@@ -231,6 +231,28 @@ async def cancelled_at_once(plan: picchu.Plan, place: Path) -> None:
     await running
 
 
+def test_cancelling_ends_a_loop_of_short_calls_once(dataset: picchu.Dataset) -> None:
+    cleaned: list[int] = []
+
+    def work() -> None:
+        try:
+            while True:
+                picchu.open_dataset(dataset.path)
+        finally:
+            # What ends a bill, for example, must go through.
+            cleaned.append(len(picchu.open_dataset(dataset.path)))
+
+    async def cancelled() -> None:
+        running = asyncio.ensure_future(picchu.in_thread(work))
+        await asyncio.sleep(0.2)
+        running.cancel()
+        await running
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert cleaned == [len(dataset)]
+
+
 def test_a_reviewer_of_ones_own_decides(dataset: picchu.Dataset, tmp_path: Path) -> None:
     import shutil
 

@@ -316,3 +316,4 @@ async def sagemaker() -> None:
         assert_type(endpoint.generate(["Mayu waves"], out="board"), aws.Storyboard)
         assert_type(await endpoint.generate_async(["Mayu waves"], out="board"), aws.Storyboard)
     aws.use_session(None)
+    _ = aws.no_such_name  # type: ignore[attr-defined]
