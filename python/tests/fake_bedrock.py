@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from PIL import Image
+
+from fake_server import FakeServer, Handler
 
 ACCOUNT = "123456789012"
 TRUST = {
@@ -32,7 +31,7 @@ def arn(kind: str, name: str) -> str:
     return f"arn:aws:bedrock:us-east-1:{ACCOUNT}:{kind}/{name}"
 
 
-class FakeBedrock:
+class FakeBedrock(FakeServer):
     """Answers at ``address`` until it is left. ``alive`` says whether the model can be trained."""
 
     def __init__(self) -> None:
@@ -46,13 +45,9 @@ class FakeBedrock:
         self.requests: list[tuple[str, Any]] = []
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None: ...
-
+        class Playing(Handler):
             def handle_all(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self.body()
                 path = unquote(self.path.split("?")[0]).strip("/")
                 if target := self.headers.get("X-Amz-Target"):
                     status, answer = service.rekognition(target.split(".")[-1], json.loads(body))
@@ -61,18 +56,10 @@ class FakeBedrock:
                 else:
                     status, answer = service.answer(self.command, path, json.loads(body or b"{}"))
                 sent = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-                self.send_response(status)
-                if status >= 400 and isinstance(answer, dict):
-                    self.send_header("x-amzn-errortype", answer["__type"])
-                self.send_header("Content-Length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
+                refused = status >= 400 and isinstance(answer, dict)
+                self.say(status, sent, {"x-amzn-errortype": answer["__type"]} if refused else {})
 
-            do_GET = do_POST = do_PATCH = do_DELETE = handle_all  # noqa: N815
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Playing)
 
     def sent(self, operation: str) -> list[Any]:
         """The bodies of the requests of an operation."""
@@ -212,16 +199,6 @@ class FakeBedrock:
             "creationTime": now,
             "lastModifiedTime": now,
         }
-
-    def __enter__(self) -> FakeBedrock:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def draw(body: Any) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from fake_server import FakeServer, Handler
 
-class FakeS3:
+
+class FakeS3(FakeServer):
     """Serves ``objects``, by bucket and key, at ``address`` until it is left."""
 
     def __init__(self) -> None:
@@ -21,27 +20,16 @@ class FakeS3:
         self.authorizations: list[str] = []
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None: ...
-
+        class Playing(Handler):
             def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name.replace("_", "-"), value)
-                if "Content_Length" not in headers:
-                    self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
+                self.say(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
             def handle_all(self) -> None:
                 url = urlsplit(self.path)
                 key, query = unquote(url.path.lstrip("/")), parse_qs(url.query)
                 service.requests.append(f"{self.command} {key}")
                 service.authorizations.append(self.headers.get("Authorization", ""))
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                sent = self.body()
                 if self.command == "PUT":
                     if self.headers.get("If-None-Match") and key in service.objects:
                         return self.answer(412)
@@ -77,21 +65,7 @@ class FakeS3:
                     206, part, ETag=_tag(body), Content_Range=f"bytes {start}-{end}/{len(body)}"
                 )
 
-            do_GET = do_HEAD = do_PUT = do_DELETE = handle_all  # noqa: N815
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> FakeS3:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Playing)
 
 
 def _tag(body: bytes) -> str:

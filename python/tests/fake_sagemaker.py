@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from types import TracebackType
 from typing import Any
 
 from PIL import Image
 
 from fake_s3 import FakeS3
+from fake_server import FakeServer, Handler
 
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 
@@ -21,7 +19,7 @@ def arn(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"
 
 
-class FakeSageMaker:
+class FakeSageMaker(FakeServer):
     """Answers at ``address`` until it is left; what an endpoint draws it lays into ``s3``."""
 
     def __init__(self, s3: FakeS3) -> None:
@@ -32,40 +30,22 @@ class FakeSageMaker:
         self.requests: list[tuple[str, Any]] = []
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None: ...
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        class Playing(Handler):
+            def handle_all(self) -> None:
+                body = self.body()
                 if body.startswith(b"Action="):
-                    self.refuse()
-                elif target := self.headers.get("X-Amz-Target"):
+                    # IAM, which nobody may look into here.
+                    refusal = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+                    return self.say(403, refusal)
+                if target := self.headers.get("X-Amz-Target"):
                     operation, asked = target.split(".")[-1], json.loads(body)
                     service.requests.append((operation, asked))
-                    self.say(*service.answer(operation, asked))
+                    status, answer, headers = service.answer(operation, asked)
                 else:
-                    self.say(*service.draw(self.headers["X-Amzn-SageMaker-InputLocation"]))
+                    status, answer, headers = service.draw(self.headers["X-Amzn-SageMaker-InputLocation"])
+                return self.say(status, json.dumps(answer).encode(), headers)
 
-            def refuse(self) -> None:
-                """IAM, which nobody may look into here."""
-                words = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
-                self.send_response(403)
-                self.send_header("Content-Length", str(len(words)))
-                self.end_headers()
-                self.wfile.write(words)
-
-            def say(self, status: int, answer: dict[str, Any], headers: dict[str, str]) -> None:
-                sent = json.dumps(answer).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(sent))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(sent)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Playing)
 
     def sent(self, operation: str) -> list[Any]:
         return [body for name, body in self.requests if name == operation]
@@ -118,13 +98,3 @@ class FakeSageMaker:
         body = {"images": [base64.b64encode(file.getvalue()).decode()]}
         self.s3.objects[f"{output.removeprefix('s3://')}/1.out"] = json.dumps(body).encode()
         return 202, {}, {"X-Amzn-SageMaker-OutputLocation": f"{output}/1.out"}
-
-    def __enter__(self) -> FakeSageMaker:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
