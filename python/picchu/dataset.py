@@ -508,11 +508,12 @@ class Dataset(Sequence[Record]):
     def to_datasets(self) -> datasets.Dataset:
         """The kept images as a ``datasets.Dataset``: image, text, character, id. Needs that package.
 
-        Images of a dataset on this machine are read when they are asked for.
+        What people rejected is left out, as in every export; what is held out of training is not. Images of a
+        dataset on this machine are read when they are asked for.
         """
         import datasets
 
-        kept = [record for record in self.kept if record.crop is not None]
+        kept = [r for r in self.kept if r.crop and not (r.review and r.review.rejected is not None)]
         here = "://" not in self.place
         features = datasets.Features(
             {

@@ -112,10 +112,10 @@ impl Plugins {
     ) -> Result<Arc<dyn Captioner>> {
         match own {
             Some(own) => own.open(shared).await,
-            None => {
-                let plugin = self.plugin("captioner")?;
-                Ok(Arc::new(PluggedCaptioner { plugin, waiting: Mutex::default() }))
-            }
+            None => Ok(Arc::new(PluggedCaptioner {
+                plugin: self.plugin("captioner")?,
+                waiting: Mutex::default(),
+            })),
         }
     }
 }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,20 @@ def test_kept_images_make_a_hugging_face_dataset(dataset: picchu.Dataset) -> Non
     made = dataset.to_datasets()
     assert made["text"][:] == [record.caption for record in dataset.kept]
     assert made[0]["image"].size == dataset.kept[0].image.size
+
+
+def test_what_is_rejected_is_in_no_hugging_face_dataset(dataset: picchu.Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    shutil.copytree(dataset.path, tmp_path / "copy")
+
+    class Strict:
+        name = "strict"
+
+        def review(self, records: Sequence[picchu.Record]) -> list[picchu.Review | None]:
+            return [picchu.Review(rejected="dull"), *[None] * (len(records) - 1)]
+
+    reviewed = picchu.open_dataset(tmp_path / "copy").review_by(Strict())
+    assert reviewed.to_datasets()["id"][:] == [record.id for record in reviewed.kept[1:]]
 
 
 def test_pictures_become_tensors(dataset: picchu.Dataset) -> None:

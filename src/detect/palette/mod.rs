@@ -37,6 +37,7 @@
 
 mod calibrate;
 pub(in crate::detect) mod colours;
+mod fade;
 pub(in crate::detect) mod grid;
 mod mask;
 mod options;
@@ -57,6 +58,7 @@ use sha2::{Digest, Sha256};
 use self::{
     calibrate::Observation,
     colours::{COLOURS, Lab, Palette, Random, scaled_lab},
+    fade::Fades,
     grid::Window,
     reference::{Model, Pictures, Small},
     search::{Candidate, Workspace},
@@ -70,7 +72,7 @@ use crate::{
 };
 
 /// Version of the algorithm and its constants. Any change of either that changes answers changes this.
-const MODEL: &str = "palette-v3";
+const MODEL: &str = "palette-v4";
 
 /// Pixels of the film from which its palette is learned, about.
 const FILM_SAMPLES: usize = 20_000;
@@ -109,6 +111,7 @@ pub struct PaletteDetector {
 
 /// What was learned from the film.
 struct Fitted {
+    fades: Fades,
     palette: Palette,
     models: Vec<Model>,
     thresholds: Vec<f32>,
@@ -197,15 +200,17 @@ impl PaletteDetector {
     }
 
     /// Learns from small pictures of the film.
-    fn fit(&self, film: &[RgbImage]) -> Result<Self> {
+    fn fit(&self, mut film: Vec<RgbImage>) -> Result<Self> {
         if film.is_empty() {
             return Err(refused("the film gave no picture to learn from"));
         }
+        let fades = Fades::learn(&film);
+        film.iter_mut().for_each(|picture| fades.undo(picture));
         let mut random = Random(self.options.seed);
         let mut pick = |pixels: &[[u8; 3]]| pixels[random.next() as usize % pixels.len()];
         let share = (FILM_SAMPLES / film.len()).max(60);
         let mut pixels: Vec<[u8; 3]> = Vec::with_capacity(share * film.len());
-        for picture in film {
+        for picture in &film {
             let all: Vec<[u8; 3]> = picture.pixels().map(|p| p.0).collect();
             pixels.extend((0..share).map(|_| pick(&all)));
         }
@@ -229,7 +234,7 @@ impl PaletteDetector {
 
         let mut workspace = Workspace::default();
         let mut observations: Vec<Vec<Observation>> = vec![Vec::new(); models.len()];
-        for picture in film {
+        for picture in &film {
             workspace.load(picture, &palette);
             for (model, observations) in models.iter().zip(&mut observations) {
                 observations.extend(Observation::new(&scores(&workspace.search(model, 2))));
@@ -241,7 +246,9 @@ impl PaletteDetector {
         for value in shares.iter().chain(palette.centres.iter().flatten()).chain(&thresholds) {
             hash.update(value.to_le_bytes());
         }
+        fades.bytes().for_each(|picture| hash.update(picture));
         let fitted = Fitted {
+            fades,
             palette,
             models,
             thresholds,
@@ -253,7 +260,9 @@ impl PaletteDetector {
 
     /// Answers one frame.
     fn answer(&self, fitted: &Fitted, workspace: &mut Workspace, frame: &Frame) -> Vec<Detection> {
-        workspace.load(&frame.image, &fitted.palette);
+        let mut picture = grid::small(&frame.image);
+        fitted.fades.undo(&mut picture);
+        workspace.load(&picture, &fitted.palette);
         let mut claims: Vec<Claim> = Vec::new();
         for who in 0..fitted.models.len() {
             let found = workspace.search(&fitted.models[who], self.options.max_per_frame + SPARE);
@@ -458,7 +467,7 @@ impl CharacterDetector for PaletteDetector {
         }
         drop(frames);
         let detector = self.clone();
-        let fitted = crate::blocking(move || detector.fit(&pictures)).await?;
+        let fitted = crate::blocking(move || detector.fit(pictures)).await?;
         Ok(Some(Arc::new(fitted)))
     }
 }

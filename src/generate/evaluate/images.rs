@@ -50,7 +50,8 @@ pub async fn images_in(store: &Arc<dyn Store>) -> Result<Vec<JudgedImage>> {
 
 async fn read(store: &dyn Store) -> Result<Vec<JudgedImage>> {
     let mut captions = BTreeMap::new();
-    if let Some(body) = get_opt(store, &Key::new("metadata.jsonl")?).await? {
+    let list = Key::new("metadata.jsonl")?;
+    if let Some(body) = get_opt(store, &list).await? {
         let lines: Vec<Line> = from_jsonl(&body, "metadata.jsonl")?;
         captions.extend(lines.into_iter().map(|line| (line.file_name, line.text)));
     }
@@ -84,7 +85,9 @@ async fn read(store: &dyn Store) -> Result<Vec<JudgedImage>> {
         });
     }
     if found.is_empty() {
-        return Err(Error::invalid("there is no image; png, jpg and webp are looked at"));
+        let place = store.uri(&list);
+        let place = place.trim_end_matches(list.as_str());
+        return Err(Error::invalid(format!("there is no image in {place}; png, jpg and webp are looked at")));
     }
     Ok(found)
 }
