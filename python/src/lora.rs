@@ -10,7 +10,7 @@ use picchu::{
     config::{Access, DetectorChoice, EmbedderChoice, LocalTraining, Prepared, Shared, open_store},
     generate::{
         Panel, Storyboard,
-        evaluate::{Evaluator, Options, images_in},
+        evaluate::{Evaluator, Options},
     },
     local::lora::{LocalGenerator, LocalGeneratorSettings, LocalTrainer, Python as Interpreter},
 };
@@ -140,7 +140,7 @@ pub(crate) fn evaluate(
         let out = open_store(&asked.out)?;
         let mut report = evaluator.report();
         for (name, folder) in &asked.images {
-            report.add(evaluator.judge(name, images_in(&open_store(folder)?).await?, &out).await?);
+            report.add(evaluator.judge(name, Access::default().images(folder.as_ref()).await?, &out).await?);
         }
         let board = evaluator.board(&asked.panels);
         for (name, artist) in &artists {

@@ -8,7 +8,7 @@ use super::{output::to_json, providers::ProviderArgs};
 use crate::{
     Dataset, Result,
     config::{Access, Config},
-    generate::evaluate::{Evaluator, Options, images_in},
+    generate::evaluate::{Evaluator, Options},
 };
 
 #[derive(Debug, Args)]
@@ -77,8 +77,7 @@ impl Evaluate {
         let out = access.store(&self.out)?;
         let mut report = evaluator.report();
         for (name, folder) in &self.images {
-            let images = images_in(&access.store(folder)?).await?;
-            report.add(evaluator.judge(name, images, &out).await?);
+            report.add(evaluator.judge(name, access.images(folder).await?, &out).await?);
         }
         #[cfg(feature = "local-train")]
         if self.local.draws() {

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
+    generate::evaluate::{JudgedImage, images_in, images_in_folder},
     source::{FrameSource, ImageFolder},
     store::{FsStore, Store},
 };
@@ -84,6 +85,18 @@ impl Access {
             format!("this build reads no films from {scheme}:// addresses: {needed}"),
         )
         .at(Stage::Sample))
+    }
+
+    /// Reads the images at a place, as [`images_in`](crate::generate::evaluate::images_in): a folder on this machine,
+    /// whatever the names in it, or an address as of a [`store`](Self::store).
+    ///
+    /// # Errors
+    /// As these.
+    pub async fn images(&self, place: &Path) -> Result<Vec<JudgedImage>> {
+        match address(place) {
+            Some(_) => images_in(&*self.store(place)?).await,
+            None => images_in_folder(place).await,
+        }
     }
 
     /// Opens the store at a place: a folder, which need not exist yet, or `s3://bucket/prefix` with the feature

@@ -7,7 +7,7 @@ use picchu::{
     Dataset, Store,
     config::{Config, open_store},
     dataset::{Part, SplitOptions},
-    generate::evaluate::{Evaluator, JudgedImage, Options, Report, images_in},
+    generate::evaluate::{Evaluator, JudgedImage, Options, Report, images_in, images_in_folder},
     store::{FsStore, MemoryStore},
 };
 
@@ -131,7 +131,7 @@ async fn images_say_whom_they_should_show_or_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let image = png(&noise(1, 64));
     let store: Arc<dyn Store> = Arc::new(FsStore::new(dir.path()));
-    assert!(images_in(&store).await.unwrap_err().message().contains("there is no image"));
+    assert!(images_in(&*store).await.unwrap_err().message().contains("there is no image"));
     std::fs::write(dir.path().join("a.png"), &image).unwrap();
     std::fs::write(dir.path().join("b.png"), &image).unwrap();
     std::fs::write(dir.path().join("b.txt"), "Nilo waves\n").unwrap();
@@ -140,7 +140,7 @@ async fn images_say_whom_they_should_show_or_are_refused() {
     std::fs::write(dir.path().join("Wara/d.png"), &image).unwrap();
     let line = "{\"file_name\":\"c.jpg\",\"text\":\"Wara & Nilo\"}\n";
     std::fs::write(dir.path().join("metadata.jsonl"), line).unwrap();
-    let images = images_in(&store).await.unwrap();
+    let images = images_in(&*store).await.unwrap();
     let told: Vec<_> =
         images.iter().map(|i| (i.name.as_str(), i.prompt.as_str(), i.characters.clone())).collect();
     let of = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
@@ -153,6 +153,15 @@ async fn images_say_whom_they_should_show_or_are_refused() {
             ("c.jpg", "Wara & Nilo", None)
         ]
     );
+
+    // On this machine files may have names that no store would give them.
+    let local = tempfile::tempdir().unwrap();
+    std::fs::create_dir(local.path().join("Nilo (old)")).unwrap();
+    std::fs::write(local.path().join("Nilo (old)/ö 1.PNG"), &image).unwrap();
+    let odd = images_in_folder(local.path()).await.unwrap();
+    assert_eq!((odd[0].name.as_str(), &odd[0].characters), ("Nilo (old)/ö 1.PNG", &of(&["Nilo (old)"])));
+    let missing = images_in_folder(&local.path().join("none")).await.unwrap_err();
+    assert!(missing.message().contains("none"), "{missing}");
 
     let place = dir.path().join("dataset");
     let dataset = dataset(&place).await;

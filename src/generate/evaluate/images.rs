@@ -1,6 +1,6 @@
 //! Images to be judged, and which character each should show.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -9,10 +9,14 @@ use serde::Deserialize;
 use crate::{
     dataset::from_jsonl,
     error::{AtStage, Error, Result, Stage},
-    store::{Key, Store, get_opt},
+    store::{Key, Store},
 };
 
 const IMAGES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Captions, as Hugging Face's loaders read them.
+const METADATA: &str = "metadata.jsonl";
+/// What a storyboard was drawn for.
+const DRAWN: &str = "drawn.json";
 
 /// An image to be judged.
 #[derive(Clone, Debug)]
@@ -39,54 +43,95 @@ struct Drawn {
     prompt: String,
 }
 
-/// The images of a folder, in the order of their keys. Whom each should show is told by a caption with the name in it, from
+/// The images of a store, in the order of their keys. Whom each should show is told by a caption with the name in it, from
 /// `metadata.jsonl`, `drawn.json` or a text file of the same name; or by the folder that it lies in.
 ///
 /// # Errors
 /// The store's; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a list that is not understood, or without any image.
-pub async fn images_in(store: &Arc<dyn Store>) -> Result<Vec<JudgedImage>> {
-    read(&**store).await.at(Stage::Evaluate)
+pub async fn images_in(store: &dyn Store) -> Result<Vec<JudgedImage>> {
+    let read = async {
+        let keys: Vec<Key> = store.list(None).map_ok(|object| object.key).try_collect().await?;
+        let mut files = Files::new();
+        for key in keys.iter().filter(|key| counts(key.as_str())) {
+            files.insert(key.to_string(), store.get(key).await?);
+        }
+        let list = Key::new(METADATA)?;
+        judged(files, store.uri(&list).trim_end_matches(METADATA))
+    };
+    read.await.at(Stage::Evaluate)
 }
 
-async fn read(store: &dyn Store) -> Result<Vec<JudgedImage>> {
+/// The images of a folder on this machine and of the folders in it, whatever their names; otherwise as [`images_in`].
+///
+/// # Errors
+/// As [`images_in`], and what the disk says.
+pub async fn images_in_folder(folder: &Path) -> Result<Vec<JudgedImage>> {
+    let folder = folder.to_path_buf();
+    let read = crate::blocking(move || {
+        let mut files = Files::new();
+        gather(&folder, "", &mut files)?;
+        judged(files, &folder.display().to_string())
+    });
+    read.await.at(Stage::Evaluate)
+}
+
+/// Files by their names, which are paths with slashes.
+type Files = BTreeMap<String, Bytes>;
+
+/// Whether a file is an image or may tell whom one shows.
+fn counts(name: &str) -> bool {
+    name == METADATA || name == DRAWN || is_image(name) || ending(name) == "txt"
+}
+
+fn is_image(name: &str) -> bool {
+    IMAGES.contains(&ending(name).as_str())
+}
+
+fn ending(name: &str) -> String {
+    name.rsplit_once('.').map_or_else(String::new, |(_, ending)| ending.to_ascii_lowercase())
+}
+
+fn gather(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
+    let at = |e| Error::io("look for images in", folder, e);
+    for entry in std::fs::read_dir(folder).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        let (path, kind) = (entry.path(), entry.file_type().map_err(at)?);
+        if kind.is_dir() {
+            gather(&path, &format!("{name}/"), files)?;
+        } else if kind.is_file() && counts(&name) {
+            files.insert(name, std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?.into());
+        }
+    }
+    Ok(())
+}
+
+fn judged(mut files: Files, place: &str) -> Result<Vec<JudgedImage>> {
     let mut captions = BTreeMap::new();
-    let list = Key::new("metadata.jsonl")?;
-    if let Some(body) = get_opt(store, &list).await? {
-        let lines: Vec<Line> = from_jsonl(&body, "metadata.jsonl")?;
+    if let Some(body) = files.get(METADATA) {
+        let lines: Vec<Line> = from_jsonl(body, METADATA)?;
         captions.extend(lines.into_iter().map(|line| (line.file_name, line.text)));
     }
-    if let Some(body) = get_opt(store, &Key::new("drawn.json")?).await? {
-        let drawn: Vec<Drawn> = serde_json::from_slice(&body)
-            .map_err(|e| Error::invalid(format!("drawn.json is not understood: {e}")))?;
+    if let Some(body) = files.get(DRAWN) {
+        let drawn: Vec<Drawn> = serde_json::from_slice(body)
+            .map_err(|e| Error::invalid(format!("{DRAWN} is not understood: {e}")))?;
         captions.extend(drawn.into_iter().map(|line| (line.image, line.prompt)));
     }
-    let keys: Vec<Key> = store.list(None).map_ok(|object| object.key).try_collect().await?;
     let mut found = Vec::new();
-    for key in &keys {
-        let Some((stem, ending)) = key.as_str().rsplit_once('.') else { continue };
-        if !IMAGES.contains(&ending.to_ascii_lowercase().as_str()) {
-            continue;
-        }
-        let beside = Key::new(format!("{stem}.txt"))?;
-        let prompt = match captions.get(key.as_str()) {
-            Some(caption) => Some(caption.clone()),
-            None if keys.binary_search(&beside).is_ok() => {
-                Some(String::from_utf8_lossy(&store.get(&beside).await?).trim().to_owned())
-            }
-            None => None,
-        };
+    for name in files.keys().filter(|name| is_image(name)).cloned().collect::<Vec<_>>() {
+        let beside = name.rsplit_once('.').and_then(|(stem, _)| files.get(&format!("{stem}.txt")));
+        let beside = beside.map(|text| String::from_utf8_lossy(text).trim().to_owned());
+        let prompt = captions.remove(&name).or(beside);
         // "Mayu/0001.png": the folder is the character.
-        let folder = key.as_str().rsplit('/').nth(1).map(|name| vec![crate::store::unescape(name)]);
+        let folder = name.rsplit('/').nth(1).map(|name| vec![crate::store::unescape(name)]);
         found.push(JudgedImage {
-            name: key.to_string(),
             characters: if prompt.is_some() { None } else { folder },
             prompt: prompt.unwrap_or_default(),
-            body: Some(store.get(key).await?),
+            body: files.remove(&name),
+            name,
         });
     }
     if found.is_empty() {
-        let place = store.uri(&list);
-        let place = place.trim_end_matches(list.as_str());
         return Err(Error::invalid(format!("there is no image in {place}; png, jpg and webp are looked at")));
     }
     Ok(found)

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{film::ImagesAsFilm, gallery::Gallery};
 pub use self::{
-    images::{JudgedImage, images_in},
+    images::{JudgedImage, images_in, images_in_folder},
     report::{CharacterScore, Contestant, Copy, Found, ImageScore, Report},
 };
 use super::{Generator, Panel, Storyboard};
@@ -46,7 +46,7 @@ use crate::{
     embed::Embedder,
     error::{AtStage, Error, Result, Stage},
     source::FrameSource,
-    store::{Below, Key, PutMode, Store},
+    store::{Below, Key, PutMode, Store, get_opt},
     types::{Detection, Frame},
 };
 
@@ -309,7 +309,10 @@ impl Evaluator {
 /// Where the page finds an image: where it is, or beside the page.
 async fn shown(contestant: &str, image: &JudgedImage, out: &Arc<dyn Store>) -> Result<String> {
     let folder = folder_of(contestant);
-    if image.name.starts_with(&format!("{folder}/")) {
+    if image.name.starts_with(&format!("{folder}/"))
+        && let Ok(key) = Key::new(&image.name)
+        && get_opt(&**out, &key).await? == image.body
+    {
         return Ok(image.name.clone());
     }
     let body = image.body.clone().unwrap_or_default();
