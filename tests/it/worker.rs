@@ -331,7 +331,7 @@ async fn workers_that_are_asked_to_end_at_any_moment_keep_their_work_and_end_in_
     let whole = service().await;
     let begun = Instant::now();
     assert_eq!(run(&whole, &["s3://uploads/in/two friends.mp4"], "").code, Some(0));
-    let length = begun.elapsed();
+    let mut length = begun.elapsed();
     let (_, expected) = dataset(&whole);
 
     let (mut terms, mut stages) = (0_u64, BTreeMap::<&str, usize>::new());
@@ -341,8 +341,15 @@ async fn workers_that_are_asked_to_end_at_any_moment_keep_their_work_and_end_in_
         for turn in 0..4 {
             let before = below(&s3, "data/out/");
             let mut child = start(s3.address(), &["s3://uploads/in/two friends.mp4"], "");
-            std::thread::sleep(length.mul_f64(random(terms * 10 + turn) * 1.1));
+            let (begun, moment) = (Instant::now(), length.mul_f64(random(terms * 10 + turn) * 1.1));
+            while begun.elapsed() < moment && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             if child.try_wait().unwrap().is_some() {
+                // The first run was slow, as on a busy machine: most moments would come after the end.
+                if turn == 0 {
+                    length = length.min(begun.elapsed());
+                }
                 break;
             }
             terminate(&child);

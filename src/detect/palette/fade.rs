@@ -14,12 +14,9 @@ const VALUES: usize = SIZE.0 * SIZE.1 * 3;
 /// Share of a picture's contrast that must come from the other picture.
 const ALIKE: f32 = 0.96;
 
-/// Share of the other picture's distance from black (or white) that is left: what has faded further shows too little,
-/// what has faded less needs no mending.
+/// Share of a picture's distance from black (or white) that is left: what has faded further shows too little, what has
+/// faded less needs no mending.
 const LEFT: std::ops::RangeInclusive<f32> = 0.2..=0.9;
-
-/// The distance of each channel from black, or from white.
-type Distances = [f32; VALUES];
 
 /// Where a fade ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,28 +25,59 @@ enum End {
     White,
 }
 
-/// The pictures of a film to which faded ones are compared.
+impl End {
+    const BOTH: [Self; 2] = [Self::Black, Self::White];
+
+    /// How far a channel is from the end.
+    fn distance(self, v: u8) -> f32 {
+        f32::from(if self == Self::Black { v } else { 255 - v })
+    }
+}
+
+/// A picture of the film.
+#[derive(Clone, Debug)]
+struct Known {
+    values: [u8; VALUES],
+    /// How much is left of what it was before, towards either end.
+    left: [f32; 2],
+}
+
+/// The pictures of a film, to which faded ones are compared.
 #[derive(Debug, Default)]
 pub(super) struct Fades {
-    pictures: Vec<[u8; VALUES]>,
+    pictures: Vec<Known>,
 }
 
 impl Fades {
     /// Takes the film's pictures.
     pub(super) fn learn(film: &[RgbImage]) -> Self {
-        Self { pictures: film.iter().map(thumbnail).collect() }
+        let known = |picture| Known { values: thumbnail(picture), left: [1.0; 2] };
+        let mut pictures: Vec<Known> = film.iter().map(known).collect();
+        // Pictures of one fade come from each other step by step: those that are furthest from its end go first.
+        for end in End::BOTH {
+            let total = |p: &Known| p.values.iter().map(|&v| end.distance(v)).sum::<f32>();
+            pictures.sort_by(|a, b| total(b).total_cmp(&total(a)));
+            for n in 1..pictures.len() {
+                let (before, rest) = pictures.split_at_mut(n);
+                if let Some(left) = share_left(before, &rest[0].values, end) {
+                    rest[0].left[end as usize] = left;
+                }
+            }
+        }
+        Self { pictures }
     }
 
     /// What the answers depend on.
     pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.pictures.iter().map(|p| &p[..])
+        self.pictures.iter().map(|p| &p.values[..])
     }
 
     /// If a picture is a faded one of the film's, gives it the colours that it had before.
     pub(super) fn undo(&self, picture: &mut RgbImage) {
         let faded = thumbnail(picture);
         let fades =
-            [End::Black, End::White].into_iter().filter_map(|end| Some((end, self.left(&faded, end)?)));
+            End::BOTH.into_iter().filter_map(|end| Some((end, share_left(&self.pictures, &faded, end)?)));
+        let fades = fades.filter(|(_, left)| LEFT.contains(left));
         let Some((end, left)) = fades.min_by(|a, b| a.1.total_cmp(&b.1)) else { return };
         let before = |v: usize| (end.distance(v as u8) / left).round().min(255.0) as u8;
         let table: [u8; 256] = std::array::from_fn(|v| end.distance(before(v)) as u8);
@@ -57,35 +85,28 @@ impl Fades {
             *v = table[usize::from(*v)];
         }
     }
-
-    /// How much is left of the picture from which this one has faded, if there is one: the one that has faded least
-    /// itself.
-    fn left(&self, faded: &[u8; VALUES], end: End) -> Option<f32> {
-        let faded: Distances = faded.map(|v| end.distance(v));
-        let energy: f32 = faded.iter().map(|v| v * v).sum();
-        let contrast = energy - faded.iter().sum::<f32>().powi(2) / VALUES as f32;
-        self.pictures
-            .iter()
-            .filter_map(|picture| {
-                let (mut both, mut whole) = (0.0, 0.0);
-                for (&v, faded) in picture.iter().zip(&faded) {
-                    let before = end.distance(v);
-                    both += before * faded;
-                    whole += before * before;
-                }
-                let left = both / whole.max(1.0);
-                let unlike = energy - left * both;
-                (LEFT.contains(&left) && unlike < (1.0 - ALIKE) * contrast).then_some(left)
-            })
-            .min_by(f32::total_cmp)
-    }
 }
 
-impl End {
-    /// How far a channel is from the end.
-    fn distance(self, v: u8) -> f32 {
-        f32::from(if self == Self::Black { v } else { 255 - v })
+/// How much is left of what a picture was before it faded, if one of the others is alike and has faded less.
+fn share_left(others: &[Known], faded: &[u8; VALUES], end: End) -> Option<f32> {
+    let faded = faded.map(|v| end.distance(v));
+    let energy: f32 = faded.iter().map(|v| v * v).sum();
+    let contrast = energy - faded.iter().sum::<f32>().powi(2) / VALUES as f32;
+    if contrast < VALUES as f32 {
+        return None; // Flat pictures are all alike.
     }
+    let lefts = others.iter().filter_map(|other| {
+        let (mut both, mut whole) = (0.0, 0.0);
+        for (&v, faded) in other.values.iter().zip(&faded) {
+            let before = end.distance(v);
+            both += before * faded;
+            whole += before * before;
+        }
+        let step = both / whole.max(1.0);
+        let alike = energy - step * both < (1.0 - ALIKE) * contrast;
+        (alike && (*LEFT.start()..=1.0).contains(&step)).then_some(step * other.left[end as usize])
+    });
+    lefts.min_by(f32::total_cmp)
 }
 
 /// The averages of a picture, channel by channel.

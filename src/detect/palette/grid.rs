@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::colours::{Blend, COLOURS, Palette};
+use super::colours::{Blend, COLOURS, PARTS, Palette};
 
 /// Pixels of the small picture, about (160×90).
 const PIXELS: f32 = 14_400.0;
@@ -198,7 +198,7 @@ impl Grid {
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Map {
     width: usize,
-    pub values: Vec<u32>,
+    values: Vec<u32>,
     sums: Vec<u32>,
 }
 
@@ -226,12 +226,19 @@ impl Map {
         }
     }
 
+    /// For each pixel, whether it stays below a level, 0..=1.
+    pub(in crate::detect) fn below(&self, level: f32, out: &mut Vec<bool>) {
+        let floor = (level * 255.0 * f32::from(PARTS)) as u32;
+        out.clear();
+        out.extend(self.values.iter().map(|&v| v < floor));
+    }
+
     /// The sum over a window, as a ratio of its highest possible value times the number of pixels.
     #[inline]
     pub(in crate::detect) fn sum(&self, w: Window) -> f32 {
         let at = |x: i32, y: i32| self.sums[y as usize * (self.width + 1) + x as usize];
         let sum = at(w.right, w.bottom) + at(w.left, w.top) - at(w.left, w.bottom) - at(w.right, w.top);
-        sum as f32 * (1.0 / (255.0 * 16.0))
+        sum as f32 * (1.0 / (255.0 * f32::from(PARTS)))
     }
 }
 

@@ -3,10 +3,12 @@
 //! [`PaletteDetector`] takes one to five [`Reference`] pictures of each character and looks at the film once
 //! ([`learn`](CharacterDetector::learn)) to know its palette and what chance can do in it. Then, in each frame:
 //!
-//! 1. the frame is averaged down to about 160×90 pixels, and each pixel becomes a blend of the film's 64 colours;
+//! 1. the frame is averaged down to about 160×90 pixels, has its fade to black or white undone, and each pixel becomes
+//!    a blend of the film's 64 colours;
 //! 2. windows of every size are compared with the references: how much of which colour lies in each of four bands
 //!    from top to bottom, where rare colours count more, and whether the surroundings lack the character's colours;
-//! 3. the best windows and patches of the character's colours are refined edge by edge until they fit;
+//! 3. the best windows and patches of the character's colours are refined edge by edge until they fit, and widened
+//!    around what sticks out of them;
 //! 4. a box is named if its evidence exceeds a threshold that comes from the film itself: a character is once in a
 //!    frame at the most, so the second best places of frames show how high chance reaches.
 //!
@@ -17,7 +19,7 @@
 //!
 //! | What goes wrong | Example | What helps |
 //! |---|---|---|
-//! | light changes the palette | night, silhouettes, fades | a reference in that light |
+//! | light changes the palette | night, silhouettes | a reference in that light |
 //! | the set has the character's colours | brown fur on a trunk | the threshold removes many; else false boxes |
 //! | two characters share a palette | twins, or a rival who is not in the cast | name both, so that they compete |
 //! | another pose than the references' | lying, a face alone | a reference in that pose |
@@ -205,7 +207,9 @@ impl PaletteDetector {
             return Err(refused("the film gave no picture to learn from"));
         }
         let fades = Fades::learn(&film);
-        film.iter_mut().for_each(|picture| fades.undo(picture));
+        for picture in &mut film {
+            fades.undo(picture);
+        }
         let mut random = Random(self.options.seed);
         let mut pick = |pixels: &[[u8; 3]]| pixels[random.next() as usize % pixels.len()];
         let share = (FILM_SAMPLES / film.len()).max(60);

@@ -47,6 +47,11 @@ const PROPOSALS: usize = 6;
 /// Penalty, a unit of broken limits, that leads the refinement back inside them.
 const PENALTY: f32 = 2.0;
 
+/// How strongly a pixel must speak for the character to be a limb, and how far beyond a window limbs reach, as shares
+/// of its width and height.
+const LIMB: f32 = 0.6;
+const LIMBS: (f32, f32) = (0.5, 0.15);
+
 /// Share from which a colour around a place counts.
 const NEAR: f32 = 0.004;
 
@@ -65,7 +70,7 @@ pub(super) struct Workspace {
     proposals: Vec<Window>,
     windows: Vec<Candidate>,
     seeds: Vec<Window>,
-    seen: Vec<u8>,
+    seen: Vec<bool>,
     stack: Vec<usize>,
 }
 
@@ -124,6 +129,8 @@ impl Workspace {
             if tight.iou(candidate.window) > 0.3 && !is_thin(tight) && scorer.excess(tight) <= 0.0 {
                 candidate.window = tight;
             }
+            candidate.window =
+                with_limbs(&self.grid, &self.near, candidate.window, &mut self.seen, &mut self.stack);
         }
         apart
     }
@@ -387,50 +394,71 @@ fn shared(bands: &[[f32; COLOURS]; BANDS], wanted: &[[f32; COLOURS]; BANDS]) -> 
 }
 
 /// Adds the boxes of connected patches of the character's colours, at four levels of strength.
-fn components(grid: &Grid, map: &Map, seen: &mut Vec<u8>, stack: &mut Vec<usize>, out: &mut Vec<Window>) {
+fn components(grid: &Grid, map: &Map, seen: &mut Vec<bool>, stack: &mut Vec<usize>, out: &mut Vec<Window>) {
     let first = out.len();
-    let (width, height) = (grid.width, grid.height);
     for level in [0.2_f32, 0.35, 0.5, 0.7] {
-        let floor = (level * 255.0 * f32::from(PARTS)) as u32;
-        seen.clear();
-        seen.extend(map.values.iter().map(|&v| u8::from(v < floor)));
+        map.below(level, seen);
         for start in 0..seen.len() {
-            if seen[start] != 0 {
+            if seen[start] {
                 continue;
             }
-            seen[start] = 1;
+            seen[start] = true;
             stack.push(start);
-            let mut size = 0;
-            let mut bounds = Window { left: width as i32, top: height as i32, right: 0, bottom: 0 };
-            while let Some(at) = stack.pop() {
-                size += 1;
-                let (x, y) = (at % width, at / width);
-                bounds.left = bounds.left.min(x as i32);
-                bounds.top = bounds.top.min(y as i32);
-                bounds.right = bounds.right.max(x as i32 + 1);
-                bounds.bottom = bounds.bottom.max(y as i32 + 1);
-                let mut visit = |next: usize| {
-                    if seen[next] == 0 {
-                        seen[next] = 1;
-                        stack.push(next);
-                    }
-                };
-                if x > 0 {
-                    visit(at - 1);
-                }
-                if x + 1 < width {
-                    visit(at + 1);
-                }
-                if y > 0 {
-                    visit(at - width);
-                }
-                if y + 1 < height {
-                    visit(at + width);
-                }
-            }
-            if size * 250 >= width * height && out[first..].iter().all(|o| o.iou(bounds) < 0.8) {
+            let (bounds, size) = connected(grid.width, grid.full(), seen, stack);
+            if size * 250 >= seen.len() && out[first..].iter().all(|o| o.iou(bounds) < 0.8) {
                 out.push(bounds);
             }
         }
     }
+}
+
+/// A window with what hangs together with the character's colours in it: arms and hair hold too few of them to be
+/// worth a wider window. On a side where they go on too far they belong to the set, and the window stays.
+fn with_limbs(grid: &Grid, map: &Map, w: Window, seen: &mut Vec<bool>, stack: &mut Vec<usize>) -> Window {
+    let (dx, dy) = ((w.width() as f32 * LIMBS.0) as i32, (w.height() as f32 * LIMBS.1) as i32);
+    let full = grid.full();
+    let limits = Window {
+        left: (w.left - dx).max(full.left),
+        top: (w.top - dy).max(full.top),
+        right: (w.right + dx).min(full.right),
+        bottom: (w.bottom + dy).min(full.bottom),
+    };
+    map.below(LIMB, seen);
+    for y in w.top..w.bottom {
+        let row = y as usize * grid.width;
+        let within = row + w.left as usize..row + w.right as usize;
+        stack.extend(within.clone().filter(|&at| !seen[at]));
+        seen[within].fill(true);
+    }
+    let reached = connected(grid.width, limits, seen, stack).0.around(w);
+    let side = |own: i32, reached: i32, limit: i32, end: i32| {
+        if reached == limit && limit != end { own } else { reached }
+    };
+    Window {
+        left: side(w.left, reached.left, limits.left, full.left),
+        top: side(w.top, reached.top, limits.top, full.top),
+        right: side(w.right, reached.right, limits.right, full.right),
+        bottom: side(w.bottom, reached.bottom, limits.bottom, full.bottom),
+    }
+}
+
+/// Follows the pixels that are not `seen` from those on the stack, inside the limits: the bounds and the number of all.
+fn connected(width: usize, limits: Window, seen: &mut [bool], stack: &mut Vec<usize>) -> (Window, usize) {
+    let mut bounds = Window { left: i32::MAX, top: i32::MAX, right: 0, bottom: 0 };
+    let mut size = 0;
+    while let Some(at) = stack.pop() {
+        size += 1;
+        let (x, y) = ((at % width) as i32, (at / width) as i32);
+        bounds = bounds.around(Window { left: x, top: y, right: x + 1, bottom: y + 1 });
+        let mut visit = |inside: bool, next: usize| {
+            if inside && !std::mem::replace(&mut seen[next], true) {
+                stack.push(next);
+            }
+        };
+        visit(x > limits.left, at.wrapping_sub(1));
+        visit(x + 1 < limits.right, at + 1);
+        visit(y > limits.top, at.wrapping_sub(width));
+        visit(y + 1 < limits.bottom, at + width);
+    }
+    (bounds, size)
 }
