@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         sweep,
         train,
         training_job,
+        wait,
+        wait_async,
     )
     from picchu.drawing import Drawing, DrawnImage, DrawnPanel, Panel, Storyboard, generate, generate_async
     from picchu.sagemaker import SageMakerEndpoint, SageMakerServing, SageMakerTraining, training_log
@@ -89,6 +91,8 @@ __all__ = [
     "training_job",
     "training_log",
     "use_session",
+    "wait",
+    "wait_async",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from picchu import _picchu, display
-from picchu.aio import twin
+from picchu.aio import in_thread, twin
+from picchu.progress import Waiting
 
 __all__ = [
     "CustomModel",
@@ -26,6 +28,8 @@ __all__ = [
     "sweep",
     "train",
     "training_job",
+    "wait",
+    "wait_async",
 ]
 
 Preset = Literal["service", "characters"]
@@ -80,6 +84,11 @@ class TrainingJob:
     failure: str | None = None
     phases: Mapping[str, str] = field(default_factory=dict, hash=False)
     loss: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, whatever the end was."""
+        return self.status in ("completed", "failed", "stopped")
 
     @classmethod
     def _read(cls, job: Mapping[str, Any]) -> TrainingJob:
@@ -182,6 +191,49 @@ def training_job(job: str) -> TrainingJob:
     """
     asked = _picchu.sagemaker_job if ":sagemaker:" in job else _picchu.training_progress
     return TrainingJob._read(json.loads(asked(job)))
+
+
+def wait(job: str | TrainingJob, *, poll: float = 60.0, progress: bool = True) -> TrainingJob:
+    """Waits for the end of a job, whatever that is. Ctrl-C ends the waiting, not the job.
+
+    Args:
+        job: A job, or what `training_job` takes.
+        poll: Seconds between looks.
+        progress: Shows in a notebook or a terminal how the job stands.
+
+    Raises:
+        NotFound: For an unknown job.
+
+    >>> job = picchu.aws.wait(job)  # doctest: +SKIP
+    """
+    with Waiting(_name(job), visible=progress) as shown:
+        while not _over(found := training_job(_id(job)), shown):
+            time.sleep(poll)
+    return found
+
+
+async def wait_async(job: str | TrainingJob, *, poll: float = 60.0, progress: bool = True) -> TrainingJob:
+    """`wait` for an event loop; cancelling the task ends the waiting, not the job."""
+    import asyncio
+
+    with Waiting(_name(job), visible=progress) as shown:
+        while not _over(found := await in_thread(training_job, _id(job)), shown):
+            await asyncio.sleep(poll)
+    return found
+
+
+def _id(job: str | TrainingJob) -> str:
+    return job.id if isinstance(job, TrainingJob) else job
+
+
+def _name(job: str | TrainingJob) -> str:
+    return _id(job).rsplit("/", 1)[-1]
+
+
+def _over(found: TrainingJob, shown: Waiting) -> bool:
+    loss = "" if found.loss is None else f", loss {found.loss:.4f}"
+    shown.status = f"{found.status.replace('_', ' ')}{loss}"
+    return found.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +367,8 @@ class Deployment(Bills):
             Unavailable: If it cannot be made, in the service's words.
             Timeout: If it takes too long.
         """
-        _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
+        with Waiting(self.id.rsplit("/", 1)[-1]):
+            _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
 
     wait_async = twin(wait)
 

@@ -16,10 +16,9 @@ from picchu.aio import twin
 from picchu.customize import Finding, Standing, TrainingJob
 from picchu.drawing import Panel, Storyboard, board
 from picchu.exceptions import NotFound
+from picchu.progress import Waiting
 
 __all__ = ["Lora", "LoraTraining", "status", "stop", "wait", "wait_async"]
-
-_FINAL = ("completed", "failed", "stopped")
 
 
 def _interpreter(python: str | os.PathLike[str] | None) -> str:
@@ -105,19 +104,41 @@ def status(place: str | os.PathLike[str] = "models") -> tuple[Standing, ...]:
     )
 
 
-def wait(job: str | os.PathLike[str] | TrainingJob, *, poll: float = 1.0) -> Standing:
+def wait(job: str | os.PathLike[str] | TrainingJob, *, poll: float = 1.0, progress: bool = True) -> Standing:
     """Waits for the end of a job, whatever that is. Ctrl-C ends the waiting, not the job.
 
     Args:
         job: A job, or its folder.
         poll: Seconds between looks.
+        progress: Shows in a notebook or a terminal how the job stands.
 
     Raises:
         NotFound: For an unknown job.
     """
-    while (found := _standing(job)).job is None or found.job.status not in _FINAL:
-        time.sleep(poll)
+    with Waiting(Path(_folder(job)).name, visible=progress) as shown:
+        while not _over(found := _standing(job), shown):
+            time.sleep(poll)
     return found
+
+
+async def wait_async(
+    job: str | os.PathLike[str] | TrainingJob, *, poll: float = 1.0, progress: bool = True
+) -> Standing:
+    """`wait` for an event loop; cancelling the task ends the waiting, not the job."""
+    import asyncio
+
+    with Waiting(Path(_folder(job)).name, visible=progress) as shown:
+        while not _over(found := _standing(job), shown):
+            await asyncio.sleep(poll)
+    return found
+
+
+def _over(found: Standing, shown: Waiting) -> bool:
+    if found.job is None:
+        return False
+    step = f", step {found.losses[-1][0]:.0f}, loss {found.losses[-1][1]:.4f}" if found.losses else ""
+    shown.status = f"{found.job.status.replace('_', ' ')}{step}"
+    return found.job.is_over
 
 
 def _standing(job: str | os.PathLike[str] | TrainingJob) -> Standing:
@@ -125,15 +146,6 @@ def _standing(job: str | os.PathLike[str] | TrainingJob) -> Standing:
     if not found:
         raise NotFound(f"{_folder(job)} is not the folder of a training job")
     return found[0]
-
-
-async def wait_async(job: str | os.PathLike[str] | TrainingJob, *, poll: float = 1.0) -> Standing:
-    """`wait` for an event loop; cancelling the task ends the waiting, not the job."""
-    import asyncio
-
-    while (found := _standing(job)).job is None or found.job.status not in _FINAL:
-        await asyncio.sleep(poll)
-    return found
 
 
 def stop(job: str | os.PathLike[str] | TrainingJob, *, patience: float = 600.0) -> TrainingJob:

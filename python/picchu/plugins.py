@@ -205,6 +205,11 @@ def require(plugged: object, protocol: type) -> None:
             f"{type(plugged).__name__} is no {protocol.__name__.lower()}: it has no {', '.join(missing)}; "
             f"see picchu.plugins.{protocol.__name__}"
         )
+    cast = getattr(plugged, "cast", None)
+    if protocol is Detector and not isinstance(cast, Cast):
+        raise ConfigError(
+            f"{type(plugged).__name__} is no detector: its cast is a {type(cast).__name__}, not a picchu.Cast"
+        )
 
 
 def _members(protocol: type) -> set[str]:

@@ -1,19 +1,22 @@
-"""Showing how far a run is."""
+"""Showing how far a run is, and how long something has been waited for."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from html import escape
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Waiting"]
 
 
 class _Bar(Protocol):
     def show(self, what: str, done: int, total: int | None) -> None: ...
+
+    def say(self, words: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -22,9 +25,7 @@ class Progress:
     """A bar in a terminal or a notebook, nothing elsewhere. Never fails a run for want of a library."""
 
     def __init__(self, *, visible: bool) -> None:
-        notebook = "ipykernel" in sys.modules
-        watched = notebook or (sys.stderr is not None and sys.stderr.isatty())
-        self._bar: _Bar | None = _bar(notebook=notebook) if visible and watched else None
+        self._bar = _bar() if visible else None
         self._frames: int | None = None
 
     def show(self, event: dict[str, Any]) -> None:
@@ -56,12 +57,52 @@ class Progress:
             self._bar.close()
 
 
-def _bar(*, notebook: bool) -> _Bar:
-    if notebook:
+class Waiting:
+    """What is waited for, how it stands and since when, in a terminal or a notebook.
+
+    Attributes:
+        status: How it stands; it may change as long as this is open.
+    """
+
+    def __init__(self, what: str, *, visible: bool = True) -> None:
+        self.status = ""
+        self._what = what
+        self._bar = _bar() if visible else None
+        self._over = threading.Event()
+        self._shower = threading.Thread(target=self._show, name="picchu-waiting", daemon=True)
+
+    def _show(self) -> None:
+        begun = time.monotonic()
+        while self._bar is not None:
+            minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+            status = f": {self.status}" if self.status else ""
+            self._bar.say(f"{self._what}{status}, {minutes} min {seconds:02} s")
+            if self._over.wait(1.0):
+                break
+
+    def __enter__(self) -> Waiting:
+        if self._bar is not None:
+            self._shower.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._over.set()
+            self._shower.join()
+            self._bar.close()
+
+
+def _bar() -> _Bar | None:
+    """What is looked at: a notebook's cell, a terminal, or nothing."""
+    if "ipykernel" in sys.modules:
         try:
             return _Cell()
         except ImportError:
             return _Line()
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
     try:
         from tqdm import tqdm
     except ImportError:
@@ -78,6 +119,10 @@ class _Tqdm:
         self._bar.n = done
         self._bar.set_description(what, refresh=False)
         self._bar.refresh()
+
+    def say(self, words: str) -> None:
+        self._bar.bar_format = "{desc}"
+        self._bar.set_description_str(words)
 
     def close(self) -> None:
         self._bar.close()
@@ -101,6 +146,9 @@ class _Cell:
         words = f"{what}: {done}{f' of {total}' if total else ''}"
         self._update(f'<progress style="width:20rem"{ends}></progress> {escape(words)}')
 
+    def say(self, words: str) -> None:
+        self._update(escape(words))
+
     def close(self) -> None:
         self._update("")
 
@@ -119,12 +167,10 @@ class _Line:
         now = time.monotonic()
         if now - self._last >= 0.1:
             self._last = now
-            print(
-                f"\r\033[K{what}: {done}{f' of {total}' if total else ''}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            self.say(f"{what}: {done}{f' of {total}' if total else ''}")
+
+    def say(self, words: str) -> None:
+        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         print("\r\033[K", end="", file=sys.stderr, flush=True)

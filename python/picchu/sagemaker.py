@@ -13,6 +13,7 @@ from picchu import _picchu
 from picchu.aio import twin
 from picchu.customize import Bills, Finding, TrainingJob
 from picchu.drawing import Panel, Storyboard, board
+from picchu.progress import Waiting
 
 __all__ = ["SageMakerEndpoint", "SageMakerServing", "SageMakerTraining", "training_log"]
 
@@ -220,7 +221,8 @@ class SageMakerEndpoint(Bills):
             Unavailable: If it cannot be made, in the service's words.
             Timeout: If it takes too long.
         """
-        _picchu.wait_for_sagemaker_endpoint(self.id, self.plan._json(), poll, timeout, self.ledger)
+        with Waiting(self.id.rsplit("/", 1)[-1]):
+            _picchu.wait_for_sagemaker_endpoint(self.id, self.plan._json(), poll, timeout, self.ledger)
 
     wait_async = twin(wait)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
@@ -54,8 +56,10 @@ def test_from_an_export_to_images_and_back_to_nothing(bedrock: FakeBedrock, tmp_
     assert picchu.aws.train(plan, ledger=tmp_path).id == job.id
     assert len(bedrock.sent("POST model-customization-jobs")) == 1
     assert (job.status, len(bedrock.roles)) == ("in_progress", 1)
-    bedrock.jobs[job.name] = "Completed"
-    done = picchu.aws.training_job(job.id)
+    ending = threading.Timer(0.5, bedrock.jobs.update, [{job.name: "Completed"}])
+    ending.start()
+    done = picchu.aws.wait(job, poll=0.1)
+    assert done == picchu.aws.training_job(job.id) == asyncio.run(picchu.aws.wait_async(job.id))
     assert (done.status, done.loss, done.phases["training"]) == ("completed", 0.125, "Completed")
     assert done.model is not None
     assert done.model.id == arn("custom-model", job.name)

@@ -174,6 +174,8 @@ def test_what_is_no_plugin_is_refused_at_once(film_path: Path, cast_path: Path) 
     plan = picchu.film(film_path)
     with pytest.raises(picchu.ConfigError, match="no detector: it has no cast, detect, version"):
         plan.detect(object())  # type: ignore[arg-type]
+    with pytest.raises(picchu.ConfigError, match=r"its cast is a list, not a picchu\.Cast"):
+        plan.detect(Middle(["Nilo"]))  # type: ignore[arg-type]
     with pytest.raises(
         picchu.ConfigError, match="no embedder: it has no default_min_similarity, dimensions, embed"
     ):

@@ -291,6 +291,8 @@ async def bedrock() -> None:
     assert_type(training.check(), tuple[aws.Finding, ...])
     job = aws.train(training, ledger="work")
     assert_type(aws.training_job(job.id), aws.TrainingJob)
+    assert_type(aws.wait(job, poll=5, progress=False), aws.TrainingJob)
+    assert_type(await aws.wait_async(job.id), aws.TrainingJob)
     assert_type(job.model, aws.CustomModel | None)
     assert_type(aws.status("work"), tuple[aws.Standing, ...])
     assert_type(aws.sweep(aws.hyperparameters(pictures=60)), tuple[dict[str, str], ...])
