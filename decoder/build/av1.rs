@@ -10,7 +10,13 @@ use std::{
 };
 
 /// Part of the name under which FFmpeg's libraries are kept.
-pub(crate) const VERSION: &str = "re_rav1d 0.1.3";
+pub(crate) const VERSION: &str = "re_rav1d 0.1.3, headers as it is laid out";
+
+/// The Rust side aligns this field to 16 bytes and rounds it up to as many, the header does not know: what comes after it,
+/// the type of a picture among others, would be read from the wrong place.
+const UNALIGNED: &str = "    uint64_t ar_coeff_shift;\n";
+const ALIGNED: &str =
+    "    uint64_t ar_coeff_shift __attribute__((aligned(16)));\n    uint64_t ar_coeff_shift_padding;\n";
 
 const LOCK: &str = include_str!("av1.lock");
 const MANIFEST: &str = r#"[package]
@@ -63,8 +69,11 @@ pub(crate) fn build(folder: &Path, assembler: bool) -> Result<(), String> {
 
     let source = source(&package, &target)?;
     for header in ["common.h", "data.h", "dav1d.h", "headers.h", "picture.h"] {
-        let from = source.join("include/dav1d").join(header);
-        fs::copy(&from, folder.join("include/dav1d").join(header)).map_err(at)?;
+        let text = fs::read_to_string(source.join("include/dav1d").join(header)).map_err(at)?;
+        if header == "headers.h" && !text.contains(UNALIGNED) {
+            return Err("headers.h of re_rav1d is not the one whose layout is known".to_owned());
+        }
+        fs::write(folder.join("include/dav1d").join(header), text.replace(UNALIGNED, ALIGNED)).map_err(at)?;
     }
     // The interface's version, which dav1d's own build writes.
     let version = "#define DAV1D_API_VERSION_MAJOR 7\n#define DAV1D_API_VERSION_MINOR 0\n\

@@ -6,6 +6,7 @@
 #   try-container.sh FOLDER [CLIP]        FOLDER is made and kept; CLIP is repeated until it lasts ten minutes
 #
 # TOOLCHAIN=/path takes a Rust toolchain that is there instead of downloading one, CARGO_SOURCES=/path a cargo registry.
+# TRUST=/path takes a folder of certificates (*.crt) of authorities that this machine's network has for itself.
 # PROGRAM=/path takes a program that is built already: the last steps alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,12 +22,11 @@ for tool in debootstrap unshare ffmpeg; do
   command -v $tool >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
 done
 
-if [ ! -e "$debian/steps/build" ]; then
-  [ -e "$debian/etc/debian_version" ] || debootstrap --variant=minbase bookworm "$debian" >/dev/null
-  mkdir -p "$debian/steps" "$debian/source" "$debian/opt/rust" "$debian/opt/cargo"
-  cp "$here"/container/* "$debian/steps/"
-fi
-cp /etc/resolv.conf "$debian/etc/resolv.conf"
+[ -e "$debian/etc/debian_version" ] || debootstrap --variant=minbase trixie "$debian" >/dev/null
+mkdir -p "$debian/steps" "$debian/source" "$debian/opt/rust" "$debian/opt/cargo" "$debian/usr/local/share/ca-certificates"
+cp "$here"/container/* "$debian/steps/"
+cp /etc/resolv.conf /etc/hosts "$debian/etc/"
+if [ -n "${TRUST:-}" ]; then cp "$TRUST"/*.crt "$debian/usr/local/share/ca-certificates/"; fi
 
 # One step in the clean root. What is mounted is gone when it ends.
 step() {
@@ -37,7 +37,7 @@ step() {
     mount --bind "$source" "$debian/source"; mount -o remount,bind,ro "$debian/source"
     if [ -n "${TOOLCHAIN:-}" ]; then mount --bind "$TOOLCHAIN" "$debian/opt/rust"; fi
     if [ -n "${CARGO_SOURCES:-}" ]; then mkdir -p "$debian/opt/cargo/registry"; mount --bind "$CARGO_SOURCES" "$debian/opt/cargo/registry"; fi
-    exec chroot "$debian" /usr/bin/env -i HOME=/root TERM=dumb CARGO_HOME=/opt/cargo CARGO_TARGET_DIR=/built \
+    exec chroot "$debian" /usr/bin/env -i HOME=/root TERM=dumb CARGO_HOME=/opt/cargo RUSTUP_HOME=/opt/rustup CARGO_TARGET_DIR=/built \
       PATH=/opt/rust/bin:/opt/cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
   ' step "$debian" "$source" "$@"
 }
