@@ -10,13 +10,12 @@ use std::{
 };
 
 /// Part of the name under which FFmpeg's libraries are kept.
-pub(crate) const VERSION: &str = "re_rav1d 0.1.3, headers as it is laid out";
+pub(crate) const VERSION: &str = "re_rav1d 0.1.3, with the alignment of its structures";
 
-/// The Rust side aligns this field to 16 bytes and rounds it up to as many, the header does not know: what comes after it,
-/// the type of a picture among others, would be read from the wrong place.
-const UNALIGNED: &str = "    uint64_t ar_coeff_shift;\n";
-const ALIGNED: &str =
-    "    uint64_t ar_coeff_shift __attribute__((aligned(16)));\n    uint64_t ar_coeff_shift_padding;\n";
+/// The Rust side aligns this structure to 16 bytes, and so what holds it; the header does not say so, and the type of a
+/// picture, among others, would be read from the wrong place.
+const UNALIGNED: &str = "} Dav1dFilmGrainData;";
+const ALIGNED: &str = "} __attribute__((aligned(16))) Dav1dFilmGrainData;";
 
 const LOCK: &str = include_str!("av1.lock");
 const MANIFEST: &str = r#"[package]
