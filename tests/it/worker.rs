@@ -431,7 +431,7 @@ mod queue {
     use picchu::{
         Store,
         aws::S3Store,
-        store::{Key, PutMode},
+        store::{Key, PutMode, get_opt},
     };
 
     use super::*;
@@ -520,7 +520,10 @@ mod queue {
             let objects: Vec<_> = store.list(None).try_collect().await.unwrap();
             let mut all = BTreeMap::new();
             for object in objects {
-                all.insert(object.key.to_string(), store.get(&object.key).await.unwrap());
+                // A worker that is at work may have removed it since.
+                if let Some(body) = get_opt(&store, &object.key).await.unwrap() {
+                    all.insert(object.key.to_string(), body);
+                }
             }
             all
         }
