@@ -206,7 +206,7 @@ def wait(job: str | TrainingJob, *, poll: float = 60.0, progress: bool = True) -
 
     >>> job = picchu.aws.wait(job)  # doctest: +SKIP
     """
-    with Waiting(_name(job), visible=progress) as shown:
+    with Waiting(_id(job), visible=progress) as shown:
         while not _over(found := training_job(_id(job)), shown):
             time.sleep(poll)
     return found
@@ -216,7 +216,7 @@ async def wait_async(job: str | TrainingJob, *, poll: float = 60.0, progress: bo
     """`wait` for an event loop; cancelling the task ends the waiting, not the job."""
     import asyncio
 
-    with Waiting(_name(job), visible=progress) as shown:
+    with Waiting(_id(job), visible=progress) as shown:
         while not _over(found := await in_thread(training_job, _id(job)), shown):
             await asyncio.sleep(poll)
     return found
@@ -224,10 +224,6 @@ async def wait_async(job: str | TrainingJob, *, poll: float = 60.0, progress: bo
 
 def _id(job: str | TrainingJob) -> str:
     return job.id if isinstance(job, TrainingJob) else job
-
-
-def _name(job: str | TrainingJob) -> str:
-    return _id(job).rsplit("/", 1)[-1]
 
 
 def _over(found: TrainingJob, shown: Waiting) -> bool:
@@ -367,7 +363,7 @@ class Deployment(Bills):
             Unavailable: If it cannot be made, in the service's words.
             Timeout: If it takes too long.
         """
-        with Waiting(self.id.rsplit("/", 1)[-1]):
+        with Waiting(self.id):
             _picchu.wait_for_deployment(self.id, poll, timeout, self.ledger)
 
     wait_async = twin(wait)

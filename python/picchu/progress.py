@@ -60,13 +60,17 @@ class Progress:
 class Waiting:
     """What is waited for, how it stands and since when, in a terminal or a notebook.
 
+    Args:
+        what: Its name; of a path or an ARN the last part is shown.
+        visible: Whether anything is shown at all.
+
     Attributes:
         status: How it stands; it may change as long as this is open.
     """
 
     def __init__(self, what: str, *, visible: bool = True) -> None:
         self.status = ""
-        self._what = what
+        self._what = what.rsplit("/", 1)[-1]
         self._bar = _bar() if visible else None
         self._over = threading.Event()
         self._shower = threading.Thread(target=self._show, name="picchu-waiting", daemon=True)

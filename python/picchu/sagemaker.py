@@ -221,7 +221,7 @@ class SageMakerEndpoint(Bills):
             Unavailable: If it cannot be made, in the service's words.
             Timeout: If it takes too long.
         """
-        with Waiting(self.id.rsplit("/", 1)[-1]):
+        with Waiting(self.id):
             _picchu.wait_for_sagemaker_endpoint(self.id, self.plan._json(), poll, timeout, self.ledger)
 
     wait_async = twin(wait)
