@@ -39,6 +39,16 @@ impl Window {
         }
     }
 
+    /// The window with so much more on each side, as far as `limits` reach.
+    pub(in crate::detect) fn widened(self, dx: i32, dy: i32, limits: Self) -> Self {
+        Self {
+            left: (self.left - dx).max(limits.left),
+            top: (self.top - dy).max(limits.top),
+            right: (self.right + dx).min(limits.right),
+            bottom: (self.bottom + dy).min(limits.bottom),
+        }
+    }
+
     pub(in crate::detect) fn overlap(self, other: Self) -> f32 {
         Self {
             left: self.left.max(other.left),

@@ -155,12 +155,7 @@ impl Workspace {
 /// How strongly each colour speaks for the character at one place, 0..=255: against what stands around it there.
 fn near_strength(grid: &Grid, model: &Model, w: Window) -> [u8; COLOURS] {
     let (dx, dy) = (w.width() * 3 / 4 + 2, w.height() / 2 + 2);
-    let outer = Window {
-        left: (w.left - dx).max(0),
-        top: (w.top - dy).max(0),
-        right: (w.right + dx).min(grid.width as i32),
-        bottom: (w.bottom + dy).min(grid.height as i32),
-    };
+    let outer = w.widened(dx, dy, grid.full());
     let inside = grid.histogram(w);
     let mut around = grid.histogram(outer);
     let area = (outer.area() - w.area()).max(1.0) * f32::from(PARTS);
@@ -269,12 +264,7 @@ impl Scorer<'_> {
             ((window.width() as f32 * RING.0).round() as i32).max(1),
             ((window.height() as f32 * RING.1).round() as i32).max(1),
         );
-        let outer = Window {
-            left: (window.left - dx).max(0),
-            top: (window.top - dy).max(0),
-            right: (window.right + dx).min(self.grid.width as i32),
-            bottom: (window.bottom + dy).min(self.grid.height as i32),
-        };
+        let outer = window.widened(dx, dy, self.grid.full());
         let ring = self.map.sum(outer) - inside;
         let ring_area = outer.area() - area;
         let whole_ring = ((window.width() + 2 * dx) * (window.height() + 2 * dy)) as f32 - area;
@@ -417,12 +407,7 @@ fn components(grid: &Grid, map: &Map, seen: &mut Vec<bool>, stack: &mut Vec<usiz
 fn with_limbs(grid: &Grid, map: &Map, w: Window, seen: &mut Vec<bool>, stack: &mut Vec<usize>) -> Window {
     let (dx, dy) = ((w.width() as f32 * LIMBS.0) as i32, (w.height() as f32 * LIMBS.1) as i32);
     let full = grid.full();
-    let limits = Window {
-        left: (w.left - dx).max(full.left),
-        top: (w.top - dy).max(full.top),
-        right: (w.right + dx).min(full.right),
-        bottom: (w.bottom + dy).min(full.bottom),
-    };
+    let limits = w.widened(dx, dy, full);
     map.below(LIMB, seen);
     for y in w.top..w.bottom {
         let row = y as usize * grid.width;

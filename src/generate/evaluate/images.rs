@@ -1,6 +1,9 @@
 //! Images to be judged, and which character each should show.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -50,10 +53,11 @@ struct Drawn {
 /// The store's; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a list that is not understood, or without any image.
 pub async fn images_in(store: &dyn Store) -> Result<Vec<JudgedImage>> {
     let read = async {
-        let keys: Vec<Key> = store.list(None).map_ok(|object| object.key).try_collect().await?;
+        let named = store.list(None).map_ok(|object| (object.key.to_string(), object.key));
+        let keys: BTreeMap<String, Key> = named.try_collect().await?;
         let mut files = Files::new();
-        for key in keys.iter().filter(|key| counts(key.as_str())) {
-            files.insert(key.to_string(), store.get(key).await?);
+        for (name, key) in keys.iter().filter(|(name, _)| counts(name, &keys)) {
+            files.insert(name.clone(), store.get(key).await?);
         }
         let list = Key::new(METADATA)?;
         judged(files, store.uri(&list).trim_end_matches(METADATA))
@@ -68,8 +72,12 @@ pub async fn images_in(store: &dyn Store) -> Result<Vec<JudgedImage>> {
 pub async fn images_in_folder(folder: &Path) -> Result<Vec<JudgedImage>> {
     let folder = folder.to_path_buf();
     let read = crate::blocking(move || {
+        let mut paths = BTreeMap::new();
+        gather(&folder, "", &mut paths)?;
         let mut files = Files::new();
-        gather(&folder, "", &mut files)?;
+        for (name, path) in paths.iter().filter(|(name, _)| counts(name, &paths)) {
+            files.insert(name.clone(), std::fs::read(path).map_err(|e| Error::io("read", path, e))?.into());
+        }
         judged(files, &folder.display().to_string())
     });
     read.await.at(Stage::Evaluate)
@@ -78,29 +86,31 @@ pub async fn images_in_folder(folder: &Path) -> Result<Vec<JudgedImage>> {
 /// Files by their names, which are paths with slashes.
 type Files = BTreeMap<String, Bytes>;
 
-/// Whether a file is an image or may tell whom one shows.
-fn counts(name: &str) -> bool {
-    name == METADATA || name == DRAWN || is_image(name) || ending(name) == "txt"
+/// Whether a file is an image, or tells whom one of them all shows.
+fn counts<T>(name: &str, all: &BTreeMap<String, T>) -> bool {
+    let beside = || {
+        let stem = name.strip_suffix(".txt");
+        stem.is_some_and(|stem| {
+            all.range(format!("{stem}.")..format!("{stem}/")).any(|(name, _)| is_image(name))
+        })
+    };
+    name == METADATA || name == DRAWN || is_image(name) || beside()
 }
 
 fn is_image(name: &str) -> bool {
-    IMAGES.contains(&ending(name).as_str())
+    name.rsplit_once('.').is_some_and(|(_, ending)| IMAGES.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
-fn ending(name: &str) -> String {
-    name.rsplit_once('.').map_or_else(String::new, |(_, ending)| ending.to_ascii_lowercase())
-}
-
-fn gather(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
+fn gather(folder: &Path, below: &str, paths: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     let at = |e| Error::io("look for images in", folder, e);
     for entry in std::fs::read_dir(folder).map_err(at)? {
         let entry = entry.map_err(at)?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
-        let (path, kind) = (entry.path(), entry.file_type().map_err(at)?);
+        let kind = entry.file_type().map_err(at)?;
         if kind.is_dir() {
-            gather(&path, &format!("{name}/"), files)?;
-        } else if kind.is_file() && counts(&name) {
-            files.insert(name, std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?.into());
+            gather(&entry.path(), &format!("{name}/"), paths)?;
+        } else if kind.is_file() {
+            paths.insert(name, entry.path());
         }
     }
     Ok(())
