@@ -1,7 +1,7 @@
 //! The AV1 decoder for FFmpeg: dav1d's port to Rust (`re_rav1d`), as the C library that FFmpeg expects.
 //!
 //! A program in C needs a static library, and cargo makes one only of a package that it builds itself. So a package of
-//! three lines is written into the target folder and built there by the same cargo, with the versions of `av1.lock`.
+//! three lines is written into the target folder, from `av1.toml` and `av1.lock`, and built there by the same cargo.
 
 use std::{
     env, fs,
@@ -17,30 +17,8 @@ pub(crate) const VERSION: &str = "re_rav1d 0.1.3, with the alignment of its stru
 const UNALIGNED: &str = "} Dav1dFilmGrainData;";
 const ALIGNED: &str = "} __attribute__((aligned(16))) Dav1dFilmGrainData;";
 
+const MANIFEST: &str = include_str!("av1.toml");
 const LOCK: &str = include_str!("av1.lock");
-const MANIFEST: &str = r#"[package]
-name = "picchu-av1"
-version = "0.0.0"
-edition = "2021"
-
-[lib]
-path = "lib.rs"
-crate-type = ["staticlib"]
-
-[features]
-asm = ["re_rav1d/asm"]
-
-[dependencies]
-re_rav1d = { version = "=0.1.3", default-features = false, features = ["bitdepth_8", "bitdepth_16"] }
-
-[profile.release]
-panic = "abort"
-lto = "thin"
-codegen-units = 4
-strip = "debuginfo"
-
-[workspace]
-"#;
 
 /// Builds the library in `folder`, laid out for FFmpeg's `configure`: its `bin/pkg-config` knows nothing but dav1d.
 /// The reason, where it cannot be built: films in AV1 are then refused, all others are read.

@@ -53,8 +53,8 @@ else
   step /steps/packages
   mkdir -p "$debian/built"
   cp "$PROGRAM" "$debian/built/picchu"
-  cp "${BILL:?with PROGRAM, the bill of materials that container/bill makes}" "$debian/built/sbom.cdx.json"
-  step /steps/root /built/picchu /source /built/sbom.cdx.json /root-of-image
+  cp -r "${BILL:?with PROGRAM, the folder that container/bill.py has filled}" "$debian/built/bill"
+  step /steps/root /built/picchu /source /built/bill /root-of-image
   rm -rf "$root"
   mv "$debian/root-of-image" "$root"
 fi

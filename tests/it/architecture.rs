@@ -159,3 +159,15 @@ fn no_absolute_path_of_a_machine_stands_in_the_sources() {
         }
     }
 }
+
+#[test]
+fn what_is_handed_on_carries_the_licences_of_the_decoder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/licenses");
+    for (file, licence) in [
+        ("FFmpeg-LGPL-2.1.txt", picchu_decoder::FFMPEG_LICENSE),
+        ("rav1d-BSD-2-Clause.txt", picchu_decoder::AV1_LICENSE),
+    ] {
+        let handed_on = fs::read_to_string(folder.join(file)).unwrap();
+        assert!(licence.is_empty() || handed_on == licence, "{file} is not the text that came with the source");
+    }
+}
