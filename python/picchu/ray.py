@@ -176,6 +176,9 @@ def near_pairs(
     if rows < 2:
         return none
     cells = math.ceil(rows / rows_per_cell)
+    if cells == 1:
+        found = join(_in_order(vectors), min_similarity=min_similarity).pairs()
+        return found.a.astype(np.int64), found.b.astype(np.int64), found.similarity
     # Used again for the centroids, the radii and the cells.
     vectors = vectors.materialize()
     chosen = np.unique(np.linspace(0, rows - 1, cells).astype(np.int64))
@@ -259,6 +262,17 @@ def _vectors(job: dict[str, Any]) -> list[dict[str, Any]]:
         {"row": int(job["first"]) + number, "vector": embeddings[row]}
         for number, row in enumerate(_kept(dataset))
     ]
+
+
+def _in_order(vectors: Any) -> NDArray[np.float32]:
+    """The vectors of a Ray dataset, by their rows."""
+    import numpy as np
+
+    batches = [
+        b for b in vectors.iter_batches(batch_format="numpy", batch_size=None) if len(b.get("row", ()))
+    ]
+    order = np.argsort(np.concatenate([batch["row"] for batch in batches]))
+    return np.concatenate([_matrix(batch["vector"]) for batch in batches])[order]
 
 
 def _unit(vectors: Any) -> NDArray[np.float64]:
