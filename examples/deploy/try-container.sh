@@ -7,7 +7,7 @@
 #
 # TOOLCHAIN=/path takes a Rust toolchain that is there instead of downloading one, CARGO_SOURCES=/path a cargo registry.
 # TRUST=/path takes a folder of certificates (*.crt) of authorities that this machine's network has for itself.
-# PROGRAM=/path takes a program that is built already: the last steps alone.
+# PROGRAM=/path takes a program that is built already, and BILL=/path what container/bill.py made: the last steps alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
@@ -51,9 +51,9 @@ if [ -z "${PROGRAM:-}" ]; then
 else
   # Built elsewhere: the same root, from the libraries of the clean Debian.
   step /steps/packages
-  mkdir -p "$debian/built"
+  mkdir -p "$debian/built/bill"
   cp "$PROGRAM" "$debian/built/picchu"
-  cp -r "${BILL:?with PROGRAM, the folder that container/bill.py has filled}" "$debian/built/bill"
+  cp "${BILL:?with PROGRAM, the folder that container/bill.py has filled}"/* "$debian/built/bill/"
   step /steps/root /built/picchu /source /built/bill /root-of-image
   rm -rf "$root"
   mv "$debian/root-of-image" "$root"

@@ -168,6 +168,9 @@ fn what_is_handed_on_carries_the_licences_of_the_decoder() {
         ("rav1d-BSD-2-Clause.txt", picchu_decoder::AV1_LICENSE),
     ] {
         let handed_on = fs::read_to_string(folder.join(file)).unwrap();
-        assert!(licence.is_empty() || handed_on == licence, "{file} is not the text that came with the source");
+        assert!(
+            licence.is_empty() || handed_on == licence,
+            "{file} is not the text that came with the source"
+        );
     }
 }
