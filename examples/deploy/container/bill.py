@@ -50,9 +50,7 @@ def document(package: Path, features: str) -> Document:
     tree = cargo(
         package, "tree", "--locked", "--edges=normal", "--no-dedupe", "--prefix=none", "--format={p}", *chosen
     )
-    return only(
-        described, {(name, version) for name, version in re.findall(r"^(\S+) v(\S+)", tree, re.MULTILINE)}
-    )
+    return only(described, set(re.findall(r"^(\S+) v(\S+)", tree, re.MULTILINE)))
 
 
 def only(described: Document, built: set[tuple[str, str]]) -> Document:
