@@ -157,7 +157,8 @@ def near_pairs(
     at most ``r + t`` away from the centroid ``c``, and at most ``2 t`` farther from ``c`` than from ``d``,
     both by the triangle inequality of angles. So every row is also given to the cells for which both hold,
     and the pair is found in the cell of its earlier row: no pair is missed wherever the centroids are. They
-    only decide how many rows are given twice.
+    only decide how many rows are given twice. Rows that fit into one cell are searched here, without Ray's
+    exchange of rows.
 
     Args:
         vectors: A Ray dataset of the columns ``row`` (each number from 0 on once) and ``vector``.

@@ -173,6 +173,14 @@ def test_pairs_across_cells_are_those_of_one_search(ray: Any) -> None:
             np.testing.assert_array_equal(part, whole)
     assert len(picchu.ray.near_pairs(vectors.limit(1), 1, min_similarity=0.9)[0]) == 0
 
+    def rows(part: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"row": n, "vector": x[n]} for n in range(part["first"], min(part["first"] + 200, 400))]
+
+    # The last film has nothing that was kept.
+    films = ray.data.from_items([{"first": n} for n in (0, 200, 400)], override_num_blocks=3).flat_map(rows)
+    for part, whole in zip(picchu.ray.near_pairs(films, 400, min_similarity=1.0), expected, strict=True):
+        np.testing.assert_array_equal(part, whole)
+
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_film_that_fails_is_named_and_the_others_are_finished(
